@@ -1,0 +1,1 @@
+"""Reproductions of published results, each run by `python -m experiments.NAME`."""

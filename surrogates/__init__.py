@@ -1,0 +1,1 @@
+"""Learned models that stand in for the solver, behind the same interface."""

@@ -1,0 +1,30 @@
+"""What every test runs under: float64, strict shapes and types, checked annotations."""
+
+import os
+from pathlib import Path
+
+# Set in the environment, not by jax.config, so that programs started by a test share the cache.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".jax_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import jaxtyping
+import pytest
+
+from tests._shared import shared as _shared
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Annotated shapes and types are checked at every call, in tests only: users pay nothing.
+_hook = jaxtyping.install_import_hook(["twinjax", "surrogates", "training"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """`shared(relative) -> Path` of reference data; skips where they are absent."""
+    return _shared

@@ -1,0 +1,1 @@
+"""Datasets, training, calibration and inference: all that learns from simulations."""
