@@ -3,25 +3,27 @@
 import os
 from pathlib import Path
 
-# Set in the environment, not by jax.config, so that programs started by a test share the cache.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".jax_cache")
-)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-os.environ.setdefault("MPLBACKEND", "Agg")
-
 import jax
 import jaxtyping
 import pytest
 
 from tests._shared import shared as _shared
 
+# In the environment too, so that the programs a test starts share the cache of compiled code.
+_CACHE = os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".jax_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+jax.config.update("jax_compilation_cache_dir", _CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Annotated shapes and types are checked at every call, in tests only: users pay nothing.
-_hook = jaxtyping.install_import_hook(["twinjax", "surrogates", "training"], "beartype.beartype")
+jaxtyping.install_import_hook(["twinjax", "surrogates", "training"], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
