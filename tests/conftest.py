@@ -23,7 +23,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # Annotated shapes and types are checked at every call, in tests only: users pay nothing.
-jaxtyping.install_import_hook(["twinjax", "surrogates", "training"], "beartype.beartype")
+# The numeric tower lets an int stand for a float, as type checkers do.
+jaxtyping.install_import_hook(
+    ["twinjax", "surrogates", "training"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 
 @pytest.fixture(scope="session")
