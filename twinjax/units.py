@@ -31,6 +31,7 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
             "kPa": 1000,
             "dyn/cm2": Fraction(1, 10),
         },
+        "inverse pressure": {"1/mmHg": 1 / _MMHG, "1/kPa": Fraction(1, 1000), "1/Pa": 1},
         "volume": {"mL": _ML, "L": Fraction(1, 1000), "m3": 1, "mm3": Fraction(1, 10**9)},
         "time": {"s": 1, "ms": Fraction(1, 1000), "min": 60, "h": 3600},
         "age": {"year": 1},
@@ -188,7 +189,7 @@ _LOOKUP = {_spelling(name): name for name in _TABLE} | {
 }
 
 
-def normalise(unit: str) -> str:
+def normalise(unit: Any) -> str:
     """Return the one spelling of `unit` that twinjax uses (`"dyn s cm⁻⁵"` -> `"dyn·s/cm5"`).
 
     Raises `UnitError` for an unknown unit, naming the nearest match.
@@ -211,18 +212,18 @@ def normalise(unit: str) -> str:
     raise UnitError(f"Unknown unit {unit!r}; the known units are {', '.join(_TABLE)}.")
 
 
-def dimension(unit: str) -> str:
+def dimension(unit: Any) -> str:
     """Return the kind of quantity that `unit` measures, in words (`"mmHg"` -> `"pressure"`)."""
     return _TABLE[normalise(unit)][0]
 
 
-def alternatives(unit: str) -> tuple[str, ...]:
+def alternatives(unit: Any) -> tuple[str, ...]:
     """Return every known unit of the same kind as `unit`, itself included."""
     kind = dimension(unit)
     return tuple(name for name, (other, _) in _TABLE.items() if other == kind)
 
 
-def factor(from_unit: str, to_unit: str) -> float:
+def factor(from_unit: Any, to_unit: Any) -> float:
     """Return the number that a value in `from_unit` is multiplied by to be in `to_unit`.
 
     Raises `UnitError` for an unknown unit or for two different kinds of quantity.
@@ -234,7 +235,7 @@ def factor(from_unit: str, to_unit: str) -> float:
     return float(numerator / denominator)
 
 
-def convert(value: Any, from_unit: str, to_unit: str) -> Any:
+def convert(value: Any, from_unit: Any, to_unit: Any) -> Any:
     """Convert `value` (a number or an array of any library) from one unit to another.
 
     The factor is computed exactly and rounded once; equal units return `value` itself.

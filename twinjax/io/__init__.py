@@ -1,0 +1,82 @@
+"""Measurements of people: from TOML, CSV and WFDB files, with unit, method and SD.
+
+One person, TOML (every value has a unit; `method` and `sd` are optional):
+
+    patient = "A17"
+    sex = "female"
+    age = 61
+    height = {value = 168, unit = "cm"}
+    weight = {value = 70, unit = "kg"}
+
+    [measurements]
+    heart_rate = {value = 72, unit = "bpm"}
+    systolic_blood_pressure = {value = 122, unit = "mmHg", method = "cuff", sd = 5}
+    cardiac_index = {value = 2.8, unit = "L/min/m2"}
+    right_atrial_pressure = [
+        {value = 6, unit = "mmHg", method = "right_heart_catheter"},
+        {value = 8, unit = "mmHg", method = "echo_ivc"},
+    ]
+
+    [waveforms."systemic_arteries.pressure"]
+    file = "beat.csv"  # columns time,value
+    time_unit = "s"
+    unit = "mmHg"
+
+CSV: the columns name, value, unit and, if wanted, method, sd, relative_sd, derived. WFDB: the
+header of a record with an arterial pressure (ABP, ART, PAP ...). A table of people:
+[`read_cohort`][twinjax.io.read_cohort]. The names are those of `twinjax.observables`.
+"""
+
+from twinjax.io._cohort import (
+    EHR_COLUMNS,
+    EHR_NOT_MODELLED,
+    Cohort,
+    Column,
+    Exclusion,
+    column_names,
+    neighbourhoods,
+    read_cohort,
+)
+from twinjax.io._defaults import DEFAULT_METHODS, DEFAULT_SDS, METHODS, DefaultSD, find_default
+from twinjax.io._errors import MeasurementError
+from twinjax.io._hdf5 import from_hdf5, to_hdf5
+from twinjax.io._measurements import (
+    Measurement,
+    Measurements,
+    WaveformMeasurement,
+    body_surface_area,
+    checked,
+    combine,
+    inconsistencies,
+    measure,
+)
+from twinjax.io._readers import read_measurements, waveform
+
+__all__ = [
+    "DEFAULT_METHODS",
+    "DEFAULT_SDS",
+    "EHR_COLUMNS",
+    "EHR_NOT_MODELLED",
+    "METHODS",
+    "Cohort",
+    "Column",
+    "DefaultSD",
+    "Exclusion",
+    "Measurement",
+    "MeasurementError",
+    "Measurements",
+    "WaveformMeasurement",
+    "body_surface_area",
+    "checked",
+    "column_names",
+    "combine",
+    "find_default",
+    "from_hdf5",
+    "inconsistencies",
+    "measure",
+    "neighbourhoods",
+    "read_cohort",
+    "read_measurements",
+    "to_hdf5",
+    "waveform",
+]
