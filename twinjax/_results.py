@@ -1,0 +1,37 @@
+"""One vocabulary for how a computation ended; every message says what to try next."""
+
+import enum
+
+
+class RESULTS(enum.IntEnum):
+    """How a simulation or an equilibrium ended. Traced code carries the integer."""
+
+    successful = 0
+    nonfinite = 1
+    step_too_long = 2
+    not_periodic = 3
+    outside_bounds = 4
+
+    @property
+    def message(self) -> str:
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    RESULTS.successful: "the computation succeeded",
+    RESULTS.nonfinite: (
+        "a value became infinite or NaN; check the parameters against their bounds, "
+        "or raise steps_per_beat"
+    ),
+    RESULTS.step_too_long: (
+        "the time step is too long for the fastest process of this model (an open valve or a "
+        "vessel's inertance); raise steps_per_beat, or lower elastances or heart period"
+    ),
+    RESULTS.not_periodic: (
+        "no periodic beat was found within max_beats; raise max_beats, start from another guess, "
+        "or check the parameters against their bounds"
+    ),
+    RESULTS.outside_bounds: (
+        "a parameter lies outside its bounds; see ParameterSpace.info for the valid range"
+    ),
+}
