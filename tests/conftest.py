@@ -20,7 +20,7 @@ jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Not also dtype promotion "strict": blackjax and optax mix booleans, integers and floats.
 
 # Annotated shapes and types are checked at every call, in tests only: users pay nothing.
 # The numeric tower lets an int stand for a float, as type checkers do.
