@@ -20,67 +20,66 @@ _ML = Fraction(1, 10**6)
 _DYN_S_CM5 = Fraction(10**5)
 
 # canonical spelling -> (dimension, factor to the coherent SI unit of that dimension)
+_KINDS: dict[str, dict[str, int | Fraction]] = {
+    "dimensionless number": {"1": 1, "%": Fraction(1, 100)},
+    "pressure": {
+        "mmHg": _MMHG,
+        "cmH2O": Fraction("98.0665"),  # conventional, NIST SP 811
+        "Pa": 1,
+        "kPa": 1000,
+        "dyn/cm2": Fraction(1, 10),
+    },
+    "inverse pressure": {"1/mmHg": 1 / _MMHG, "1/kPa": Fraction(1, 1000), "1/Pa": 1},
+    "volume": {"mL": _ML, "L": Fraction(1, 1000), "m3": 1, "mm3": Fraction(1, 10**9)},
+    "time": {"s": 1, "ms": Fraction(1, 1000), "min": 60, "h": 3600},
+    "age": {"year": 1},
+    "rate": {"bpm": Fraction(1, 60), "Hz": 1, "1/s": 1, "1/ms": 1000},
+    "flow": {
+        "mL/s": _ML,
+        "mL/min": _ML / 60,
+        "L/min": _ML * 1000 / 60,
+        "L/s": _ML * 1000,
+        "m3/s": 1,
+    },
+    "resistance": {
+        "mmHg·s/mL": _MMHG / _ML,
+        "mmHg·min/L": _MMHG * 60 / (_ML * 1000),
+        "dyn·s/cm5": _DYN_S_CM5,
+        "Pa·s/m3": 1,
+    },
+    "compliance": {"mL/mmHg": _ML / _MMHG, "mL/kPa": _ML / 1000, "m3/Pa": 1},
+    "elastance": {"mmHg/mL": _MMHG / _ML, "kPa/mL": 1000 / _ML, "Pa/m3": 1},
+    "inertance": {"mmHg·s²/mL": _MMHG / _ML, "Pa·s²/m3": 1},
+    "energy": {"mmHg·mL": _MMHG * _ML, "J": 1, "mJ": Fraction(1, 1000)},
+    "power": {"W": 1, "mW": Fraction(1, 1000), "mmHg·mL/s": _MMHG * _ML},
+    "pressure rate": {"mmHg/s": _MMHG, "kPa/s": 1000, "Pa/s": 1},
+    "length": {
+        "m": 1,
+        "cm": Fraction(1, 100),
+        "mm": Fraction(1, 1000),
+        "µm": Fraction(1, 10**6),
+    },
+    "area": {"m2": 1, "cm2": Fraction(1, 10**4), "mm2": Fraction(1, 10**6)},
+    "velocity": {"m/s": 1, "cm/s": Fraction(1, 100), "mm/ms": 1},
+    "mass": {"kg": 1, "g": Fraction(1, 1000)},
+    "density": {"kg/m3": 1, "g/cm3": 1000, "g/mL": 1000},
+    "viscosity": {"Pa·s": 1, "mPa·s": Fraction(1, 1000)},
+    "voltage": {"V": 1, "mV": Fraction(1, 1000)},
+    "current": {"A": 1, "µA": Fraction(1, 10**6), "pA": Fraction(1, 10**12)},
+    "capacitance": {"F": 1, "µF": Fraction(1, 10**6), "pF": Fraction(1, 10**12)},
+    "conductance": {"S": 1, "mS": Fraction(1, 1000), "nS": Fraction(1, 10**9)},
+    "conductivity": {"S/m": 1, "mS/mm": 1, "mS/cm": Fraction(1, 10)},
+    "flow index": {"L/min/m2": _ML * 1000 / 60, "mL/s/m2": _ML},
+    "volume index": {"mL/m2": _ML, "L/m2": _ML * 1000},
+    "resistance index": {
+        "mmHg·s·m2/mL": _MMHG / _ML,
+        "mmHg·min·m2/L": _MMHG * 60 / (_ML * 1000),
+        "dyn·s·m2/cm5": _DYN_S_CM5,
+    },
+    "angle": {"rad": 1, "deg": Fraction("0.017453292519943295")},
+}
 _TABLE: dict[str, tuple[str, Fraction]] = {
-    name: (dimension, Fraction(factor))
-    for dimension, rows in {
-        "dimensionless number": {"1": 1, "%": Fraction(1, 100)},
-        "pressure": {
-            "mmHg": _MMHG,
-            "cmH2O": Fraction("98.0665"),  # conventional, NIST SP 811
-            "Pa": 1,
-            "kPa": 1000,
-            "dyn/cm2": Fraction(1, 10),
-        },
-        "inverse pressure": {"1/mmHg": 1 / _MMHG, "1/kPa": Fraction(1, 1000), "1/Pa": 1},
-        "volume": {"mL": _ML, "L": Fraction(1, 1000), "m3": 1, "mm3": Fraction(1, 10**9)},
-        "time": {"s": 1, "ms": Fraction(1, 1000), "min": 60, "h": 3600},
-        "age": {"year": 1},
-        "rate": {"bpm": Fraction(1, 60), "Hz": 1, "1/s": 1, "1/ms": 1000},
-        "flow": {
-            "mL/s": _ML,
-            "mL/min": _ML / 60,
-            "L/min": _ML * 1000 / 60,
-            "L/s": _ML * 1000,
-            "m3/s": 1,
-        },
-        "resistance": {
-            "mmHg·s/mL": _MMHG / _ML,
-            "mmHg·min/L": _MMHG * 60 / (_ML * 1000),
-            "dyn·s/cm5": _DYN_S_CM5,
-            "Pa·s/m3": 1,
-        },
-        "compliance": {"mL/mmHg": _ML / _MMHG, "mL/kPa": _ML / 1000, "m3/Pa": 1},
-        "elastance": {"mmHg/mL": _MMHG / _ML, "kPa/mL": 1000 / _ML, "Pa/m3": 1},
-        "inertance": {"mmHg·s²/mL": _MMHG / _ML, "Pa·s²/m3": 1},
-        "energy": {"mmHg·mL": _MMHG * _ML, "J": 1, "mJ": Fraction(1, 1000)},
-        "power": {"W": 1, "mW": Fraction(1, 1000), "mmHg·mL/s": _MMHG * _ML},
-        "pressure rate": {"mmHg/s": _MMHG, "kPa/s": 1000, "Pa/s": 1},
-        "length": {
-            "m": 1,
-            "cm": Fraction(1, 100),
-            "mm": Fraction(1, 1000),
-            "µm": Fraction(1, 10**6),
-        },
-        "area": {"m2": 1, "cm2": Fraction(1, 10**4), "mm2": Fraction(1, 10**6)},
-        "velocity": {"m/s": 1, "cm/s": Fraction(1, 100), "mm/ms": 1},
-        "mass": {"kg": 1, "g": Fraction(1, 1000)},
-        "density": {"kg/m3": 1, "g/cm3": 1000, "g/mL": 1000},
-        "viscosity": {"Pa·s": 1, "mPa·s": Fraction(1, 1000)},
-        "voltage": {"V": 1, "mV": Fraction(1, 1000)},
-        "current": {"A": 1, "µA": Fraction(1, 10**6), "pA": Fraction(1, 10**12)},
-        "capacitance": {"F": 1, "µF": Fraction(1, 10**6), "pF": Fraction(1, 10**12)},
-        "conductance": {"S": 1, "mS": Fraction(1, 1000), "nS": Fraction(1, 10**9)},
-        "conductivity": {"S/m": 1, "mS/mm": 1, "mS/cm": Fraction(1, 10)},
-        "flow index": {"L/min/m2": _ML * 1000 / 60, "mL/s/m2": _ML},
-        "volume index": {"mL/m2": _ML, "L/m2": _ML * 1000},
-        "resistance index": {
-            "mmHg·s·m2/mL": _MMHG / _ML,
-            "mmHg·min·m2/L": _MMHG * 60 / (_ML * 1000),
-            "dyn·s·m2/cm5": _DYN_S_CM5,
-        },
-        "angle": {"rad": 1, "deg": Fraction("0.017453292519943295")},
-    }.items()
-    for name, factor in rows.items()
+    name: (kind, Fraction(size)) for kind, rows in _KINDS.items() for name, size in rows.items()
 }
 
 # Other spellings in clinical use. Case is kept otherwise: ms and mS are different things.

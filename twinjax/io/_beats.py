@@ -95,21 +95,22 @@ def good_beats(
         length = (end - begin) / rate
         if not np.isfinite(beat).all() or not 0.24 <= length <= 3.0:
             continue
-        top, bottom = float(beat.max()), float(beat.min())
-        if bottom < low or top > high or top - bottom < pulse:
+        highest, lowest = float(beat.max()), float(beat.min())
+        if lowest < low or highest > high or highest - lowest < pulse:
             continue
         if _longest_run(np.abs(np.diff(beat)) < 1e-9) > 0.2 * beat.size:
             continue
-        mean = float(np.sum(0.5 * (beat[1:] + beat[:-1])) / (end - begin))
+        average = float(np.sum(0.5 * (beat[1:] + beat[:-1])) / (end - begin))
         phases = begin + (end - begin) * np.arange(_POINTS) / _POINTS
-        shape = np.interp(phases, np.arange(begin, end + 1), beat)
-        rows.append((length, top, bottom, mean, shape))
+        curve = np.interp(phases, np.arange(begin, end + 1), beat)
+        rows.append((length, highest, lowest, average, curve))
     found = max(0, starts.size - 1)
     if not rows:
-        return Beats(found, *(np.empty(0) for _ in range(4)), np.empty((0, _POINTS)))
-    length, top, bottom, mean = (np.array([row[i] for row in rows]) for i in range(4))
+        none = np.empty(0)
+        return Beats(found, none, none, none, none, np.empty((0, _POINTS)))
+    interval, top, bottom, mean = np.array([row[:4] for row in rows]).T
     shape = np.stack([row[4] for row in rows])
-    keep = np.abs(length / np.median(length) - 1) <= 0.3
+    keep = np.abs(interval / np.median(interval) - 1) <= 0.3
     for feature in (top, bottom, mean):
         middle = np.median(feature[keep])
         spread = 1.4826 * np.median(np.abs(feature[keep] - middle))
@@ -117,7 +118,7 @@ def good_beats(
     if keep.any():
         template = np.median(shape[keep], axis=0)
         keep &= np.array([np.corrcoef(row, template)[0, 1] >= 0.7 for row in shape])
-    return Beats(found, length[keep], top[keep], bottom[keep], mean[keep], shape[keep])
+    return Beats(found, interval[keep], top[keep], bottom[keep], mean[keep], shape[keep])
 
 
 def _longest_run(flags: np.ndarray) -> int:

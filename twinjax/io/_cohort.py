@@ -6,12 +6,15 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from twinjax.io._defaults import find_default
 from twinjax.io._errors import MeasurementError
 from twinjax.io._files import cell_number, refuse_identity, source_of, table
 from twinjax.io._measurements import (
+    PERSON,
     Measurement,
     Measurements,
     body_surface_area,
@@ -76,8 +79,6 @@ EHR_NOT_MODELLED = (
     "lvot_max_flow",
 )
 
-_PERSON = {"age": "year", "height": "cm", "weight": "kg"}
-_PERSON_RANGE = {"age": (0.0, 120.0), "height": (50.0, 250.0), "weight": (10.0, 350.0)}
 _HEADER = re.compile(r"(?P<name>[^\[]+?)\s*\[(?P<unit>[^;\]]*)(;(?P<method>[^\]]*))?\]")
 
 
@@ -91,13 +92,14 @@ class Exclusion:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Cohort:
     """The people of a table, in its order, with what was left out of it.
 
     `patients` keeps people without a single value too (`empty` lists their ids). `excluded` are
     the cells that could not be used; `not_modelled` the columns without a counterpart among the
-    observables; `missing` the number of blank cells in the other columns.
+    observables; `missing` the number of blank cells in the other columns. `raw` (people, columns)
+    holds the numbers of the columns `raw_columns` as they were written, NaN where there is none.
     """
 
     patients: tuple[Measurements, ...]
@@ -105,6 +107,8 @@ class Cohort:
     not_modelled: tuple[str, ...] = ()
     missing: int = 0
     source: str = ""
+    raw: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    raw_columns: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -142,6 +146,8 @@ def read_cohort(path: str | Path) -> Cohort:
     source = source_of(path, "cohort")
     people: list[Measurements] = []
     excluded: list[Exclusion] = []
+    raw: list[list[float]] = []
+    raw_columns = tuple(column for column in header if column in columns or column in ignored)
     missing = 0
     for number, row in enumerate(rows):
         cells = dict(zip(header, row, strict=False))
@@ -153,10 +159,14 @@ def read_cohort(path: str | Path) -> Cohort:
         missing += sum(not cells[column] for column in columns)
         person, left_out = _one(patient, cells, columns, source, number)
         people.append(person)
+        numbers = [cell_number(cells[column]) for column in raw_columns]
+        raw.append([math.nan if number is None else number for number in numbers])
         excluded += left_out
     if not people:
         raise MeasurementError(f"{path} holds no row of measurements.")
-    return Cohort(tuple(people), tuple(excluded), ignored, missing, source)
+    return Cohort(
+        tuple(people), tuple(excluded), ignored, missing, source, np.array(raw), raw_columns
+    )
 
 
 def _columns(header: list[str], path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:
@@ -176,19 +186,19 @@ def _columns(header: list[str], path: Path) -> tuple[dict[str, Column], tuple[st
         refuse_identity(column)
         match = _HEADER.fullmatch(column)
         name = (match["name"] if match else column).strip()
-        if name not in _PERSON and name not in OBSERVABLES:
-            choices = (*OBSERVABLES, *EHR_COLUMNS, "patient", "sex", *_PERSON)
+        if name not in PERSON and name not in OBSERVABLES:
+            choices = (*OBSERVABLES, *EHR_COLUMNS, "patient", "sex", *PERSON)
             near = nearest(name, choices)
             hint = f"did you mean {near!r}, " if near else ""
             raise MeasurementError(
                 f"Unknown column {column!r} in {path}: {hint}one of {', '.join(choices)}."
             )
         if match is None:
-            unit = _PERSON.get(name) or OBSERVABLES[name].unit
+            unit = PERSON[name][0] if name in PERSON else OBSERVABLES[name].unit
             raise MeasurementError(f"The column {name!r} has no unit: write '{name} [{unit}]'.")
         try:
-            if name in _PERSON:
-                convert(1.0, match["unit"], _PERSON[name])
+            if name in PERSON:
+                convert(1.0, match["unit"], PERSON[name][0])
                 found[column] = Column(name, match["unit"])
             else:
                 # an impossible unit or method is a fault of the header, not of every cell
@@ -211,24 +221,23 @@ def _one(
     patient: str, cells: dict[str, str], columns: dict[str, Column], source: str, number: int
 ) -> tuple[Measurements, list[Exclusion]]:
     excluded: list[Exclusion] = []
-    person: dict[str, float] = {}
-    texts: dict[str, str] = {}
+    person: dict[str, Any] = {}
     if cells.get("sex"):
         sex = {"f": "female", "m": "male"}.get(cells["sex"].lower(), cells["sex"].lower())
         if sex in ("female", "male"):
-            texts["sex"] = sex
+            person["sex"] = sex
         else:
             reason = "the valid choices are female and male."
             excluded.append(Exclusion(patient, "sex", cells["sex"], reason))
     for column, meaning in columns.items():
-        if meaning.name not in _PERSON or not cells[column]:
+        if meaning.name not in PERSON or not cells[column]:
             continue
         value = cell_number(cells[column])
-        low, high = _PERSON_RANGE[meaning.name]
+        kept_in, low, high = PERSON[meaning.name]
         if value is not None:
-            value = float(convert(value, meaning.unit, _PERSON[meaning.name]))
+            value = float(convert(value, meaning.unit, kept_in))
         if value is None or not low <= value <= high:
-            reason = f"not a number from {low:g} to {high:g} {_PERSON[meaning.name]}."
+            reason = f"not a number from {low:g} to {high:g} {kept_in}."
             excluded.append(Exclusion(patient, column, cells[column], reason))
         else:
             person[meaning.name] = value
@@ -238,7 +247,7 @@ def _one(
 
     entries: dict[str, Measurement] = {}
     for column, meaning in columns.items():
-        if meaning.name in _PERSON or not cells[column]:
+        if meaning.name in PERSON or not cells[column]:
             continue
         try:
             value = cell_number(cells[column])
@@ -272,16 +281,12 @@ def _one(
     blank = tuple(m.name for c, m in columns.items() if m.name in OBSERVABLES and not cells[c])
     missing = tuple(name for name in dict.fromkeys(blank) if name not in scalars)
     try:
-        result = Measurements(
-            kept, patient=patient, missing=missing, source=source, **person, **texts
-        )
+        result = Measurements(kept, patient=patient, missing=missing, source=source, **person)
     except MeasurementError as error:
         # the id is not anonymous: neither kept nor repeated in a report
         excluded = [dataclasses.replace(item, patient=str(number)) for item in excluded]
         excluded.append(Exclusion(str(number), "patient", "", str(error)))
-        result = Measurements(
-            kept, patient=str(number), missing=missing, source=source, **person, **texts
-        )
+        result = Measurements(kept, patient=str(number), missing=missing, source=source, **person)
     return result, excluded
 
 
@@ -319,29 +324,40 @@ def neighbourhoods(cohort: Cohort, size: int = 5) -> np.ndarray:
 
     Rows are cut into blocks of `size` neighbours, since adjacent rows of a record can be visits
     of the same person. Blocks are then joined where two rows share a patient id, or are near
-    duplicates: at least four quantities measured in both rows by a method that is not binned,
-    and half of those equal. Splits of training and test data should keep groups whole.
+    duplicates: at least six columns with a number in both (those that are derived or reported in
+    bins aside), and a root mean square difference of at most 0.35 SD of the columns. A split into
+    training and test data should keep a group whole.
     """
     if size < 1:
         raise MeasurementError(f"size must be at least 1 (got {size}).")
     count = len(cohort.patients)
     group = np.arange(count) // size
-    tables = [
-        {
-            (e.name, e.method): e.value
-            for e in person.entries
-            if e.method not in ("echo_ivc", "echo_visual") and not e.derived
-        }
-        for person in cohort.patients
+    telling = [
+        index
+        for index, column in enumerate(cohort.raw_columns)
+        if not ((meaning := EHR_COLUMNS.get(column)) and (meaning.derived or _binned(meaning)))
     ]
+    values = cohort.raw[:, telling] if count and telling else np.full((count, 1), math.nan)
+    known = np.isfinite(values)
+    number = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, values, 0.0)
+    mean = filled.sum(axis=0) / number
+    spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / number)
+    scaled = np.where(known & (spread > 0), (filled - mean) / np.where(spread > 0, spread, 1), 0)
     for first in range(count):
         for second in range(first + 1, count):
-            shared = tables[first].keys() & tables[second].keys()
-            equal = sum(tables[first][key] == tables[second][key] for key in shared)
-            alike = len(shared) >= 4 and 2 * equal >= len(shared)
+            both = known[first] & known[second] & (spread > 0)
+            alike = (
+                both.sum() >= 6
+                and np.sqrt(np.mean((scaled[first] - scaled[second])[both] ** 2)) <= 0.35
+            )
             if alike or cohort.ids[first] == cohort.ids[second]:
                 group[group == group[second]] = group[first]
     return np.unique(group, return_inverse=True)[1].astype(int)
+
+
+def _binned(meaning: Column) -> bool:
+    return bool(meaning.method and find_default(meaning.name, meaning.method).bins)
 
 
 def column_names(cohort: Cohort) -> tuple[str, ...]:

@@ -22,6 +22,12 @@ _PLAIN = {
     "volume index": ("mL/m2", "mL"),
     "resistance index": ("dyn·s·m2/cm5", "dyn·s/cm5"),
 }
+# what may be known of a person: key -> (unit it is kept in, plausible range)
+PERSON = {
+    "age": ("year", 0.0, 120.0),
+    "height": ("cm", 50.0, 250.0),
+    "weight": ("kg", 10.0, 350.0),
+}
 _PATIENT = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -45,7 +51,7 @@ class Measurement:
         return OBSERVABLES[self.name].unit
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class WaveformMeasurement:
     """One beat of a quantity: `time` (n,) s from 0, `values` (n,) and `sd` (n,) in its unit.
 

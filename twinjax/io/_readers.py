@@ -13,6 +13,7 @@ from twinjax.io._defaults import find_default
 from twinjax.io._errors import MeasurementError
 from twinjax.io._files import cell_number, existing, read_text, refuse_identity, source_of, table
 from twinjax.io._measurements import (
+    PERSON,
     Measurement,
     Measurements,
     WaveformMeasurement,
@@ -38,12 +39,7 @@ _INDEX_NAMES = {
     "systemic_vascular_resistance_index": "systemic_vascular_resistance",
     "pulmonary_vascular_resistance_index": "pulmonary_vascular_resistance",
 }
-_PERSON = {
-    "age": ("year", 0.0, 120.0),
-    "height": ("cm", 50.0, 250.0),
-    "weight": ("kg", 10.0, 350.0),
-}
-_TOP = ("patient", "sex", *_PERSON, "measurements", "waveforms")
+_TOP = ("patient", "sex", *PERSON, "measurements", "waveforms")
 _KEYS = ("value", "unit", "method", "sd", "relative_sd", "derived")
 _WAVE_KEYS = ("file", "unit", "time_unit", "method", "sd", "period")
 
@@ -90,7 +86,7 @@ def _person(values: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = str(values[key]).strip()
     if "sex" in found:
         found["sex"] = {"f": "female", "m": "male"}.get(found["sex"].lower(), found["sex"].lower())
-    for key, (unit, low, high) in _PERSON.items():
+    for key, (unit, low, high) in PERSON.items():
         item = values.get(key)
         if item in (None, ""):
             continue
@@ -137,6 +133,9 @@ def _entry(name: str, item: Mapping[str, Any], surface: float | None) -> Measure
             f"{name} is an index, but its unit {item['unit']!r} is not per m2: correct the unit, "
             f"or name it {canonical}."
         )
+    derived = item.get("derived", False)
+    if not isinstance(derived, bool):
+        raise MeasurementError(f"derived of {name} must be true or false (got {derived!r}).")
     return measure(
         canonical,
         item["value"],
@@ -144,7 +143,7 @@ def _entry(name: str, item: Mapping[str, Any], surface: float | None) -> Measure
         method=item.get("method") or None,
         sd=item.get("sd"),
         relative_sd=item.get("relative_sd"),
-        derived=bool(item.get("derived", False)),
+        derived=derived,
         surface_area=surface,
     )
 
@@ -237,10 +236,11 @@ def waveform(
         if mean is None:
             raise MeasurementError(f"The waveform {name} has no default SD: give sd.")
         sd = find_default(mean[0], method).sd(np.asarray(values, float))
+    spread = np.asarray(sd, float)
     if period is None:
         steps = np.diff(time)
         period = float(time[-1] - time[0] + np.median(steps)) if steps.size else 0.0
-    return WaveformMeasurement(name, time, values, sd, method, period)
+    return WaveformMeasurement(name, time, values, spread, method, period)
 
 
 def _read_csv(path: Path) -> Measurements:
@@ -264,7 +264,7 @@ def _read_csv(path: Path) -> Measurements:
             )
         cells: dict[str, Any] = dict(zip(columns, row, strict=True))
         name = cells.pop("name")
-        _known_key(name, (*OBSERVABLES, *_INDEX_NAMES, "patient", "sex", *_PERSON), path.name)
+        _known_key(name, (*OBSERVABLES, *_INDEX_NAMES, "patient", "sex", *PERSON), path.name)
         if name not in ("patient", "sex"):
             for key in ("value", "sd", "relative_sd"):
                 text = cells.get(key, "")
@@ -277,7 +277,7 @@ def _read_csv(path: Path) -> Measurements:
     for name, cells in items:
         if name in ("patient", "sex"):
             raw[name] = cells["value"]
-        elif name in _PERSON and cells["value"] is not None:
+        elif name in PERSON and cells["value"] is not None:
             raw[name] = {"value": cells["value"], "unit": cells["unit"]}
             if not cells["unit"]:
                 raise MeasurementError(f"{name} has no unit: write it in the column unit.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def read_record(path: str | Path) -> Measurements:
     own. Values are medians over the good beats; their SD is the beat-to-beat SD and that of the
     method in quadrature. The waveform is the mean beat from the onset of its
     own rise, with the SD formed alike at each phase; how long the pulse travelled to the catheter
-    is not known, so a comparison has to align it. Names, dates and comments of the record are neither used nor kept.
+    is not known, so a comparison has to align it. Names, dates and comments of the record are
+    neither used nor kept.
 
     Raises `MeasurementError`: no such channel, fewer than three good beats, not a record; it
     names the extra to install if `wfdb` is missing.
@@ -40,7 +42,9 @@ def read_record(path: str | Path) -> Measurements:
             "Reading a WFDB record needs the package wfdb: install twinjax[formats]."
         ) from None
     try:
-        record = wfdb.rdrecord(str(path.with_suffix("")), physical=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of wfdb about pandas say nothing to a reader
+            record = wfdb.rdrecord(str(path.with_suffix("")), physical=True)
         channels = [str(name).upper() for name in record.sig_name]
         units = list(record.units)
         rate, signals = float(record.fs), np.asarray(record.p_signal, float)
