@@ -1,0 +1,48 @@
+"""What the documentation shows works: its Python runs, its measurements can be read."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests._conventions import PROJECT
+from twinjax.io import read_measurements
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    text = (PROJECT / "docs" / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_python_of_the_quickstart_runs():
+    (program,) = _blocks("quickstart.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    fraction, sensitivities = done.stdout.splitlines()
+    assert 40 < float(fraction.removesuffix(" %")) < 75
+    assert "left_ventricle.active_elastance" in sensitivities
+
+
+def test_measurements_of_the_quickstart_are_read(tmp_path):
+    (text,) = _blocks("quickstart.md", "toml")
+    file = tmp_path / "person.toml"
+    file.write_text(text, encoding="utf-8")
+    read = read_measurements(file)
+    assert len(read.scalars) == text.count("value =")
+
+
+def test_the_equations_become_mathml():
+    pytest.importorskip("latex2mathml", reason="the documentation's extra is not installed")
+    sys.path.insert(0, str(PROJECT / "docs"))
+    try:
+        import mathml
+    finally:
+        sys.path.pop(0)
+    page = r'<p>a <span class="arithmatex">\(x &lt; \frac{1}{2}\)</span> b</p>'
+    converted = mathml.on_page_content(page)
+    assert converted.startswith("<p>a <math")
+    assert "<mfrac>" in converted
+    assert "&lt;" in converted or "&#x0003C;" in converted
