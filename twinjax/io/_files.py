@@ -70,7 +70,7 @@ def table(path: str | Path) -> tuple[list[str], list[list[str]]]:
     rows = [row for row in rows if any(row) and not row[0].startswith("#")]
     if not rows:
         raise MeasurementError(f"{path} holds no table.")
-    if len(rows[0]) == 1 and re.search(r"[;\t|]", rows[0][0]):
+    if len(rows[0]) == 1 and "[" not in rows[0][0] and re.search(r"[;\t|]", rows[0][0]):
         raise MeasurementError(f"The columns of {path} must be separated by commas.")
     return rows[0], rows[1:]
 
