@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -207,7 +208,9 @@ class ParameterSpace(eqx.Module):
                 continue
             p = info.prior
             a, b = (np.log(info.bounds) if p.log else np.array([low, high])) - p.loc
-            ends = np.asarray(ndtr(np.array([a, b]) / p.scale))
-            rows.append((p.loc, p.scale, p.log, False, ends[0], ends[1]))
+            low_level, high_level = (NormalDist().cdf(end / p.scale) for end in (a, b))
+            rows.append((p.loc, p.scale, p.log, False, low_level, high_level))
         keys = ("loc", "scale", "log", "uniform", "low", "high")
-        return {k: np.array(column) for k, column in zip(keys, zip(*rows, strict=True))}
+        return {
+            k: np.array(column) for k, column in zip(keys, zip(*rows, strict=True), strict=True)
+        }

@@ -176,33 +176,28 @@ def _broyden(
         return jnp.max(jnp.abs(r)) / scale
 
     def unfinished(carry: Any) -> Array:
-        _, r, _, count = carry
+        _, r, _, _, _, count = carry
         return (size(r) > rtol) & (count < max_beats)
 
     def iterate(carry: Any) -> Any:
-        x, r, inverse, count = carry
-        dx = inverse @ r
-        new = x + dx
-        new_r = beat(new) - new
+        x, r, inverse, candidate, plain, count = carry
+        new_r = beat(candidate) - candidate
         # A step that made matters much worse, or broke the model, is replaced by a plain beat.
-        good = size(new_r) < 2 * size(r)
+        good = plain | (size(new_r) < 2 * size(r))
+        dx = candidate - x
         change = inverse @ (r - new_r)
         denominator = dx @ change
-        update = jnp.outer(dx - change, dx @ inverse) / jnp.where(
-            jnp.abs(denominator) > 1e-300, denominator, 1.0
-        )
-        plain = x + r
-        plain_r = jax.lax.cond(good, lambda: new_r, lambda: beat(plain) - plain)
-        return (
-            jnp.where(good, new, plain),
-            plain_r,
-            jnp.where(good, inverse + update, inverse),
-            count + jnp.where(good, 1, 2),
-        )
+        usable = good & (jnp.abs(denominator) > 1e-300)
+        update = jnp.outer(dx - change, dx @ inverse) / jnp.where(usable, denominator, 1.0)
+        inverse = jnp.where(usable, inverse + update, inverse)
+        x, r = jnp.where(good, candidate, x), jnp.where(good, new_r, r)
+        return x, r, inverse, jnp.where(good, x + inverse @ r, x + r), ~good, count + 1
 
     r = beat(x) - x
-    x, r, _, count = jax.lax.while_loop(unfinished, iterate, (x, r, inverse, jnp.array(1)))
-    return x, {"beats": count + warm_up, "residual": size(r)}
+    start = (x, r, inverse, x + inverse @ r, jnp.array(False), jnp.array(1))
+    x, r, _, _, _, count = jax.lax.while_loop(unfinished, iterate, start)
+    # custom_root cannot carry integers beside its root.
+    return x, {"beats": (count + warm_up).astype(x.dtype), "residual": size(r)}
 
 
 def _dense_solve(linear: Any, y: Array) -> Array:

@@ -27,8 +27,8 @@ class SmoothValve(AbstractValve):
 
     Q = Δp / R, log R = log R_min + (log R_max - log R_min) H(-Δp), H(x) = ½ + atan(k π x) / π.
 
-    With the sharpness k = 100 mmHg⁻¹ the switch is a few thousandths of a mmHg wide; dQ/dΔp stays below
-    1/R_min on both sides of it, so that the switch is never stiffer than the open valve.
+    With the sharpness k = 100 mmHg⁻¹ the switch is a few thousandths of a mmHg wide; dQ/dΔp stays
+    below 1/R_min on both sides of it, so that the switch is never stiffer than the open valve.
     Source: Regazzoni et al. 2022.
     """
 
