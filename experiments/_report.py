@@ -94,7 +94,7 @@ def _show(console: Console, report: Report) -> None:
     failed = sum(not row.ok for row in report.rows)
     told = sum(row.tolerance is None for row in report.rows)
     console.print(
-        f"{report.name}: {len(report.rows)} rows, {failed} failed, {told} for information",
+        f"{report.name}: rows {len(report.rows)}, failed {failed}, for information {told}",
         markup=False,
     )
 

@@ -134,7 +134,7 @@ class TestProgram:
         assert content["versions"]["jax"][0].isdigit()
         printed = capsys.readouterr().out
         assert "stroke volume [left]" in printed
-        assert "2 rows, 0 failed, 1 for information" in printed
+        assert "rows 2, failed 0, for information 1" in printed
 
     def test_a_row_out_of_tolerance_exits_1(self, tmp_path, capsys):
         def run(quick, report):
