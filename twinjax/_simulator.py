@@ -86,17 +86,20 @@ def population(
 ) -> Any:
     """Many parameter sets at once: vectorised in chunks, chunks on all cores.
 
-    **Arguments:** `threads` defaults to the number of cores; `on_chunk(rows, observations)` is
-    called as each chunk ends, in order (to report progress, or to save).
+    **Arguments:** `threads` defaults to the number of cores where JAX's asynchronous dispatch on
+    CPU is off, and to 1 where it is on: two programs in flight on XLA's own pool of as many
+    threads can wait for each other forever. `on_chunk(rows, observations)` is called as each
+    chunk ends, in order (to report progress, or to save).
 
     **Returns:** the simulator's result with a leading axis over runs, in NumPy arrays.
     """
     thetas = np.asarray(thetas, dtype=float)
     if thetas.ndim != 2 or len(thetas) == 0:
         raise ValueError(f"a population needs parameters of shape (runs, n), not {thetas.shape}")
-    threads = threads or os.cpu_count() or 1
-    # Small populations are split too, so that every core has its part.
-    chunk = max(1, min(chunk, -(-len(thetas) // threads)))
+    if threads is None:
+        threads = 1 if jax.config.read("jax_cpu_enable_async_dispatch") else os.cpu_count() or 1
+    # Small populations are split too: every core has its part after the first chunk.
+    chunk = max(1, min(chunk, -(-len(thetas) // (2 * threads + 1))))
     starts = range(0, len(thetas), chunk)
 
     def run(start: int) -> Any:
@@ -107,11 +110,17 @@ def population(
         return jax.tree.map(lambda leaf: leaf[: len(part)], result)
 
     parts = []
+
+    def keep(start: int, part: Any) -> None:
+        parts.append(part)
+        if on_chunk is not None:
+            on_chunk(slice(start, min(start + chunk, len(thetas))), part)
+
+    # The first chunk goes alone: side by side, every thread would compile the same program.
+    keep(0, run(0))
     with ThreadPoolExecutor(threads) as pool:
-        for start, part in zip(starts, pool.map(run, starts), strict=True):
-            parts.append(part)
-            if on_chunk is not None:
-                on_chunk(slice(start, min(start + chunk, len(thetas))), part)
+        for start, part in zip(starts[1:], pool.map(run, starts[1:]), strict=True):
+            keep(start, part)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
