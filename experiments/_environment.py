@@ -1,4 +1,4 @@
-"""What an experiment ran on, and the cache of compiled code."""
+"""What an experiment ran on."""
 
 import importlib.metadata
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 
-__all__ = ["device_in_words", "installed_versions", "keep_compiled_code"]
+__all__ = ["device_in_words", "installed_versions"]
 
 _PACKAGES = ("twinjax", "jax", "jaxlib", "equinox", "optimistix", "lineax", "numpy", "scipy")
 
@@ -32,19 +32,6 @@ def installed_versions(peers: Sequence[str] = ()) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
-
-
-def keep_compiled_code() -> None:
-    """Switch on JAX's persistent cache, in the folder that `JAX_COMPILATION_CACHE_DIR` names.
-
-    Without that variable it is `twinjax/jax` in the user's cache folder.
-    """
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if not cache:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        cache = str(Path(base) / "twinjax" / "jax")
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _processor() -> str:

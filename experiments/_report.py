@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jax
 from rich.console import Console
 
-from ._environment import keep_compiled_code
+from training._application import configure
+
 from ._rows import Report, Row
 from ._shared import ReferenceAbsent
 
@@ -62,11 +62,7 @@ def main(
         if arguments.json.is_dir():
             parser.error(f"--json {arguments.json} is a folder, not a file.")
 
-    jax.config.update("jax_enable_x64", True)
-    if compilation_cache:
-        keep_compiled_code()
-    else:
-        jax.config.update("jax_enable_compilation_cache", False)
+    configure(compilation_cache=compilation_cache)
 
     console = Console()
     if not console.is_terminal:

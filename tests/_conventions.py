@@ -44,7 +44,7 @@ class Source:
 
     @property
     def is_cli(self) -> bool:
-        return re.search(r"/_?cli\b|/_cli_", self.path) is not None
+        return re.search(r"/_?cli\b|/_cli_|/_application\b", self.path) is not None
 
     def imports(self) -> Iterator[tuple[int, str, str]]:
         """Line, local name and full dotted origin of everything imported anywhere in the file."""
