@@ -43,9 +43,10 @@ def simulate(
 ) -> Solution:
     """Steps the model through whole beats with the classical Runge-Kutta method.
 
-    A valve that opens is stiff for the forward Euler method, which overshoots the peak flow; an
-    open valve is not for a method of fourth order. A step beyond the stability limit is refused
-    with a `RESULTS` code.
+    An open valve relaxes within a millisecond or two, so that an explicit method is limited by
+    stability: a step beyond the limit is refused with a `RESULTS` code. The fourth order reaches
+    at 1.6 ms what the forward Euler method does not at 0.1 ms, whose peak aortic flow is still
+    0.2 % off in the published parameter set.
 
     **Arguments:** `state` at phase 0 (default: the model's); `beats` to run; the observer sees
     the last beat. With `throw=False` a failure is only recorded in the solution.
