@@ -139,7 +139,7 @@ class _Evaluation(eqx.Module):
 
 
 def _evaluate(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, Any]:
-    return population(_Evaluation(problem), z)
+    return population(_Evaluation(problem), z, chunk=128)
 
 
 def _observe(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, Any]:

@@ -1,9 +1,7 @@
 """The seam between physics and everything that learns: `theta -> Observations`."""
 
 import abc
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -80,47 +78,35 @@ def population(
     simulator: Callable[[Array], Any],
     thetas: Float[np.ndarray, "runs n"],
     *,
-    chunk: int = 250,
-    threads: int | None = None,
+    chunk: int = 256,
     on_chunk: Callable[[slice, Any], None] | None = None,
 ) -> Any:
-    """Many parameter sets at once: vectorised in chunks, chunks on all cores.
+    """Many parameter sets, vectorised in chunks.
 
-    **Arguments:** `threads` defaults to the number of cores where JAX's asynchronous dispatch on
-    CPU is off, and to 1 where it is on: two programs in flight on XLA's own pool of as many
-    threads can wait for each other forever. `on_chunk(rows, observations)` is called as each
-    chunk ends, in order (to report progress, or to save).
+    Chunks run one after the other: XLA runs a program's tasks on one pool of as many threads as
+    there are cores, and two programs in flight were seen to wait for each other forever. Use
+    processes to employ more cores.
+
+    **Arguments:** `simulator` may be any function of one parameter vector that can be traced;
+    `on_chunk(rows, observations)` is called as each chunk ends, in order (to report progress, or
+    to save).
 
     **Returns:** the simulator's result with a leading axis over runs, in NumPy arrays.
     """
     thetas = np.asarray(thetas, dtype=float)
     if thetas.ndim != 2 or len(thetas) == 0:
         raise ValueError(f"a population needs parameters of shape (runs, n), not {thetas.shape}")
-    if threads is None:
-        threads = 1 if jax.config.read("jax_cpu_enable_async_dispatch") else os.cpu_count() or 1
-    # Small populations are split too: every core has its part after the first chunk.
-    chunk = max(1, min(chunk, -(-len(thetas) // (2 * threads + 1))))
-    starts = range(0, len(thetas), chunk)
-
-    def run(start: int) -> Any:
+    # Powers of two, so that populations of many sizes share few compiled programs.
+    chunk = min(chunk, 1 << (len(thetas) - 1).bit_length())
+    parts = []
+    for start in range(0, len(thetas), chunk):
         part = thetas[start : start + chunk]
         # The last chunk is padded: a new shape would be compiled anew.
         padded = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
-        result = jax.tree.map(np.asarray, _vectorised(simulator, jnp.asarray(padded)))
-        return jax.tree.map(lambda leaf: leaf[: len(part)], result)
-
-    parts = []
-
-    def keep(start: int, part: Any) -> None:
-        parts.append(part)
+        result = _vectorised(simulator, jnp.asarray(padded))
+        parts.append(jax.tree.map(lambda leaf, n=len(part): np.asarray(leaf)[:n], result))
         if on_chunk is not None:
-            on_chunk(slice(start, min(start + chunk, len(thetas))), part)
-
-    # The first chunk goes alone: side by side, every thread would compile the same program.
-    keep(0, run(0))
-    with ThreadPoolExecutor(threads) as pool:
-        for start, part in zip(starts[1:], pool.map(run, starts[1:]), strict=True):
-            keep(start, part)
+            on_chunk(slice(start, start + len(part)), parts[-1])
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
