@@ -1,0 +1,82 @@
+"""`fit`: measurements in, a twin out."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from training.calibrate import (
+    DISCREPANCY,
+    find_mode,
+    identifiability,
+    problem_of,
+    starting_points,
+)
+from training.infer import Sampler, sample_posterior
+from training.twin import Twin, fixed_parameters, provenance
+from twinjax import BeatSimulator, ParameterSpace, parameters_of
+from twinjax.heart import ClosedLoop
+from twinjax.io import Measurements
+
+
+def fitted_names(model: ClosedLoop) -> tuple[str, ...]:
+    """The parameters that a fit frees by default: those in which the literature gives a spread."""
+    return tuple(name for name, info in parameters_of(model).items() if info.prior is not None)
+
+
+def fit(
+    measurements: Measurements,
+    *,
+    model: ClosedLoop | None = None,
+    free: Sequence[str] | None = None,
+    sampler: Sampler = "emulator",
+    draws: int = 400,
+    chains: int = 4,
+    starts: int = 4,
+    discrepancy: float = DISCREPANCY,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Twin:
+    """Fits a heart to one person's measurements.
+
+    First the mode, by Levenberg-Marquardt from several starts, and what the data can tell there;
+    then the posterior by `sampler` (see `training.infer.sample_posterior`). `progress` is told
+    the stage at hand. Raises `ValueError` for unknown names, nothing to fit, or a model that
+    fails everywhere.
+    """
+    model = ClosedLoop() if model is None else model
+    space = ParameterSpace(model, fitted_names(model) if free is None else tuple(free))
+    simulator = BeatSimulator(model, space)
+    problem = problem_of(simulator, measurements, discrepancy=discrepancy)
+    progress("mode")
+    mode = find_mode(problem, starting_points(jax.random.key(seed), len(space), starts))
+    posterior = sample_posterior(
+        problem, mode, sampler=sampler, draws=draws, chains=chains, seed=seed, progress=progress
+    )
+    to_theta = jax.jit(jax.vmap(space.from_unconstrained))
+    directions = [
+        {"shrinkage": d.shrinkage, "weights": d.weights, "fixed": bool(d.fixed)}
+        for d in identifiability(problem, mode, space.names)
+    ]
+    seen = posterior.observations
+    usable = seen.result == 0
+    return Twin(
+        names=space.names,
+        units=space.units,
+        draws=np.asarray(to_theta(posterior.z))[usable],
+        mode=np.asarray(space.from_unconstrained(mode.z)),
+        shrinkage=np.std(posterior.z[usable], axis=0),
+        fixed=fixed_parameters(model, space),
+        scalars={name: values[usable] for name, values in seen.scalars.items()},
+        waveforms={name: values[usable] for name, values in seen.waveforms.items()},
+        measurements=measurements,
+        directions=directions,
+        diagnostics={
+            "sampler": sampler,
+            "converged": bool(mode.converged),
+            "failed_simulations": int(np.sum(~usable)),
+            **posterior.diagnostics,
+            "warnings": list(posterior.warnings),
+        },
+        provenance=provenance(seed, chains=chains, starts=starts, discrepancy=discrepancy),
+    )
