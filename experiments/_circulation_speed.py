@@ -1,0 +1,125 @@
+"""How fast a beat of the circulation is, beside two other programs."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from twinjax import STEPS_PER_BEAT, ParameterSpace, equilibrate, parameters_of, simulate
+from twinjax.heart import ClosedLoop
+from twinjax.observe import Beat
+
+from ._peers import circulation_beat, svzerod_beat
+from ._report import Report
+from ._timing import least
+
+RUNS = 1000
+CHUNK = 100  # states and waveforms of one chunk stay in the cache of a core
+THREADS = min(2, os.cpu_count() or 1)
+
+_FIRST_CALL = """
+import json, sys, time
+started = time.perf_counter()
+import jax
+jax.config.update("jax_enable_x64", True)
+from twinjax import equilibrate
+from twinjax.heart import regazzoni2022
+from twinjax.observe import Beat
+imported = time.perf_counter()
+solution = equilibrate(regazzoni2022(), observer=Beat())
+jax.block_until_ready(solution)
+called = time.perf_counter()
+json.dump({"import": imported - started, "call": called - imported}, sys.stdout)
+"""
+
+
+def speed(report: Report, model: ClosedLoop, quick: bool) -> None:
+    """Adds the rows; compilation is apart from running."""
+    repeats = 30 if quick else 300
+
+    def judge(quantity: str, seconds: float, aim: float, scale: float, unit: str, what: str):
+        source = f"{what}; least of many, float64, {STEPS_PER_BEAT} steps a beat"
+        if quick:
+            report.information(
+                quantity, seconds * scale, reference=aim * scale, unit=unit, source=source
+            )
+        else:
+            report.at_most(quantity, seconds * scale, aim * scale, unit=unit, source=source)
+
+    start = equilibrate(model).state
+    single = least(lambda: jax.block_until_ready(simulate(model, state=start)), repeats)
+    judge("one beat", single, 2e-3, 1e3, "ms", "simulate with all waveforms, one core")
+    periodic = least(lambda: jax.block_until_ready(equilibrate(model)), max(5, repeats // 10))
+    report.information(
+        "one periodic beat, from the default start",
+        periodic * 1e3,
+        unit="ms",
+        source="equilibrate, with the Jacobian of the beat",
+    )
+    batch = _batch(model, start, 3 if quick else 40)
+    what = f"{RUNS} parameter sets, waveforms at 100 phases and all indices, {THREADS} threads"
+    judge("a beat in a batch", batch, 1e-4, 1e6, "µs", what)
+    first = _first_call()
+    judge("first call", first["call"], 15.0, 1.0, "s", "equilibrate compiled afresh and run once")
+    report.information(
+        "import before it", first["import"], unit="s", source="jax, equinox and twinjax"
+    )
+    peers = {
+        "svzerod": (svzerod_beat(repeats), "C++, 10 cycles of 100 implicit steps"),
+        "circulation": (circulation_beat(1 if quick else 3, beats=3), "forward Euler at 1 ms"),
+    }
+    for name, (seconds, what) in peers.items():
+        report.information(f"one beat of {name}", seconds * 1e3, unit="ms", source=what)
+        for ours, time in (("one beat", single), ("a beat in a batch", batch)):
+            report.information(
+                f"{name} over ours, {ours}", seconds / time, unit="1", source="the same run"
+            )
+
+
+def _batch(model: ClosedLoop, start: Any, repeats: int) -> float:
+    names = [
+        name
+        for name, info in parameters_of(model).items()
+        if info.prior is not None and not name.startswith("stressed")
+    ]
+    space = ParameterSpace(model, names)
+    spread = np.random.default_rng(0).normal(1.0, 0.05, (RUNS, len(names)))
+    thetas = np.asarray(space.read(model)) * spread
+
+    @eqx.filter_jit
+    def chunk(part: Any) -> Any:
+        def one(theta: Any) -> Any:
+            return simulate(space.write(model, theta), state=start, observer=Beat(), throw=False)
+
+        return jax.vmap(one)(part)
+
+    parts = [jax.numpy.asarray(thetas[i : i + CHUNK]) for i in range(0, RUNS, CHUNK)]
+    jax.block_until_ready(chunk(parts[0]))  # side by side, every thread would compile
+    with ThreadPoolExecutor(THREADS) as pool:
+        return (
+            least(
+                lambda: list(pool.map(lambda part: jax.block_until_ready(chunk(part)), parts)),
+                repeats,
+            )
+            / RUNS
+        )
+
+
+def _first_call() -> dict[str, float]:
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_CALL],
+        cwd=Path(__file__).resolve().parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
