@@ -69,7 +69,7 @@ class Problem(eqx.Module):
         measured = jnp.isfinite(sds)
         return jnp.where(measured, (predicted - jnp.where(measured, values, 0.0)) / sds, 0.0)
 
-    def residuals(self, z: Float[Array, " n"]) -> Float[Array, " d+n"]:
+    def residuals(self, z: Float[Array, " n"]) -> Float[Array, " r"]:
         """Of the data, then of the prior."""
         predicted, _ = self.predict(z)
         return jnp.concatenate([self.misfits(predicted), self.root @ (z - self.centre)])
@@ -106,9 +106,7 @@ def problem_of(
     sds = np.array([fitted[n].sd if n in fitted else np.inf for n in names], dtype=float)
     total = np.where(np.isfinite(sds), np.hypot(sds, discrepancy * np.abs(values)), np.inf)
     samples = getattr(simulator, "samples", 100)
-    waves = tuple(
-        Wave.of(measured, samples, discrepancy) for measured in measurements.waveforms
-    )
+    waves = tuple(Wave.of(measured, samples, discrepancy) for measured in measurements.waveforms)
     n = len(simulator.space)
     return Problem(
         simulator,
@@ -246,14 +244,56 @@ def identifiability(
 
 
 def each_person(
-    run: Callable[[Problem], Any], problems: Sequence[Problem], chunk: int = 28
+    run: Callable[..., Any], problems: Sequence[Problem], *inputs: Sequence[Any], chunk: int = 28
 ) -> list[Any]:
-    """`run` on every problem of one shape: vectorised in chunks, chunks on all cores."""
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *problems)
+    """`run` on every problem of one shape: vectorised in chunks.
 
-    def one(index: Array) -> Any:
-        return run(jax.tree.map(lambda leaf: leaf[index.astype(int)[0]], stacked))
+    **Arguments:** `run(problem, *inputs)` is best a function of a module: one that is defined
+    anew at each call is compiled anew. Each of `inputs` has an entry a problem, an array or a
+    pytree of arrays of one shape. One `chunk` needs one compiled program, however many problems
+    there are, if not fewer than that.
+    """
+    people = list(zip(problems, *inputs, strict=True))
+    if not people:
+        raise ValueError("there is no problem to run: give at least one")
+    varies = jax.tree.map(eqx.is_array, people[0])
+    if _alike([person[0].simulator for person in people]):
+        # What all share stays unvectorised.
+        fixed = jax.tree.map(lambda _: False, people[0][0].simulator)
+        varies = eqx.tree_at(lambda v: v[0].simulator, varies, fixed)
+    mask = tuple(jax.tree.leaves(varies))
+    rows = [
+        np.concatenate([np.ravel(x) for x, own in zip(leaves, mask, strict=True) if own])
+        for leaves in map(jax.tree.leaves, people)
+    ]
+    results = population(_OfRow(run, people[0], mask), np.stack(rows), chunk=chunk)
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], results) for i in range(len(people))]
 
-    rows = np.arange(len(problems), dtype=float)[:, None]
-    results = population(one, rows, chunk=chunk)
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], results) for i in range(len(problems))]
+
+class _OfRow(eqx.Module):
+    """`run` on the person whose own numbers are `row`; the others are those of `template`."""
+
+    run: Callable[..., Any]
+    template: tuple[Any, ...]
+    varies: tuple[bool, ...] = eqx.field(static=True)
+
+    def __call__(self, row: Float[Array, " k"]) -> Any:
+        leaves, structure = jax.tree.flatten(self.template)
+        own = [leaf for leaf, varies in zip(leaves, self.varies, strict=True) if varies]
+        parts = iter(jnp.split(row, np.cumsum([leaf.size for leaf in own])[:-1]))
+        leaves = [
+            next(parts).reshape(leaf.shape).astype(leaf.dtype) if varies else leaf
+            for leaf, varies in zip(leaves, self.varies, strict=True)
+        ]
+        return self.run(*jax.tree.unflatten(structure, leaves))
+
+
+def _alike(simulators: Sequence[AbstractSimulator]) -> bool:
+    first, structure = jax.tree.flatten(simulators[0])
+
+    def same(leaves: list[Any]) -> bool:
+        return all(a is b or np.array_equal(a, b) for a, b in zip(leaves, first, strict=True))
+
+    return all(
+        jax.tree.structure(one) == structure and same(jax.tree.leaves(one)) for one in simulators
+    )
