@@ -10,9 +10,6 @@ the truth among independent draws is uniform (simulation-based calibration, Talt
 arXiv:1804.06788). Recovery errors are printed for the parameters that the data identify.
 """
 
-from typing import Any
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +17,7 @@ from rich.progress import track
 from scipy.stats import binom, kstest
 
 from experiments._report import Report, main
-from training.calibrate import DISCREPANCY, Descent, Problem, around, each_person
+from training.calibrate import DISCREPANCY, Descent, Mode, Problem, around, each_person
 from training.infer import sample_posterior
 from twinjax import BeatSimulator, ParameterSpace, parameters_of, population
 from twinjax.heart import ClosedLoop
@@ -56,11 +53,11 @@ def run(quick: bool, report: Report) -> None:
     names = [name for name, info in parameters_of(model).items() if info.prior is not None]
     simulator = BeatSimulator(model, ParameterSpace(model, names))
     truth, problems = synthetic(simulator, patients, seed=2026)
-    ends = each_person(_descend, problems)
-    fits = []
-    for i in track(range(patients), description="sampling"):
-        mode = jax.tree.map(np.asarray, _around(problems[i], ends[i][0]))
-        fits.append(sample_posterior(problems[i], mode, seed=i))
+    modes = each_person(_fit, problems)
+    fits = [
+        sample_posterior(problems[i], modes[i], seed=i)
+        for i in track(range(patients), description="sampling")
+    ]
     draws = np.array([fit.z for fit in fits])
     _coverage(report, draws, truth, names, quick)
     _ranks(report, draws, truth, names)
@@ -110,11 +107,9 @@ def _sd(name: str, value: float) -> float:
     return float(np.hypot(measured, DISCREPANCY * value))
 
 
-def _descend(problem: Problem) -> Any:
-    return Descent(problem)(problem.centre)
-
-
-_around = eqx.filter_jit(around)
+def _fit(problem: Problem) -> Mode:
+    end, _, converged = Descent(problem)(problem.centre)
+    return around(problem, end, converged)
 
 
 def _coverage(

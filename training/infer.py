@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import blackjax
 import equinox as eqx
@@ -17,7 +17,7 @@ from training._emulate import LocalEmulator, feature_count, fit_emulator
 from training.calibrate import Mode, Problem
 from twinjax import RESULTS, population
 
-Sampler = Literal["emulator", "solver", "laplace"]
+Sampler = str
 SAMPLERS: tuple[Sampler, ...] = ("emulator", "solver", "laplace")
 # The design reaches beyond the Laplace approximation: tails are interpolated, not extrapolated.
 _REACH = 1.25
@@ -122,7 +122,7 @@ class _EmulatedDensity(eqx.Module):
         return -0.5 * (jnp.sum(misfit**2 / total) + jnp.sum(prior**2))
 
 
-def _design(problem: Problem, centre: Array, scale: Array, seed: int) -> LocalEmulator:
+def _design(problem: Problem, centre: np.ndarray, scale: np.ndarray, seed: int) -> LocalEmulator:
     n = len(centre)
     runs = int(2 ** np.ceil(np.log2(2.2 * feature_count(n))))
     levels = qmc.Sobol(n, seed=seed).random(runs)

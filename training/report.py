@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
 
-matplotlib.use("Agg")  # draws without a screen
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from training.twin import Twin  # noqa: E402
-from twinjax import ParameterSpace  # noqa: E402
-from twinjax.heart import ClosedLoop  # noqa: E402
-from twinjax.observables import OBSERVABLES  # noqa: E402
+from training.twin import Twin
+from twinjax.observables import OBSERVABLES
 
 _COLOURS = {"left": "#b3202c", "right": "#1f5fa8", "prior": "#9a9a9a", "data": "#111111"}
 
@@ -44,7 +42,7 @@ def parameter_table(twin: Twin) -> Table:
     table = Table(title="Parameters", title_justify="left")
     for column in ("parameter", "unit", "prior median", "twin", "90 % interval", "SD / prior SD"):
         table.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
-    prior = twin.space.from_unconstrained(np.zeros(len(twin.names)))
+    prior = np.asarray(twin.space.from_unconstrained(jnp.zeros(len(twin.names))))
     for i in np.argsort(twin.shrinkage):
         low, middle, high = np.quantile(twin.draws[:, i], [0.05, 0.5, 0.95])
         table.add_row(
@@ -77,8 +75,11 @@ def identifiability_table(twin: Twin) -> Table:
 
 def draw_twin(twin: Twin, path: str | Path) -> None:
     """Pressure-volume loops, pressures and flows over a beat, and marginals; PNG, PDF or SVG."""
-    with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = plt.figure(figsize=(13, 9), layout="constrained")
+    with matplotlib.rc_context(
+        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
+        # Not pyplot: nothing global, and no screen needed.
+        figure = Figure(figsize=(13, 9), layout="constrained")
         top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
         axes = top.subplots(2, 3)
         _loops(axes[0, 0], twin, "left")
@@ -89,7 +90,6 @@ def draw_twin(twin: Twin, path: str | Path) -> None:
         _misfits(axes[1, 2], twin)
         _marginals(bottom, twin)
         figure.savefig(path, dpi=130)
-        plt.close(figure)
 
 
 def _time(twin: Twin) -> np.ndarray:
@@ -123,8 +123,12 @@ def _pressures(axis: Any, twin: Twin, side: str, artery: str, atrium: str) -> No
         if wave.name == f"{artery}.pressure":
             shift = _time(twin)[np.argmin(np.median(twin.waveforms[wave.name], axis=0))]
             axis.plot(
-                np.mod(wave.time + shift, wave.period), wave.values, ".", color=_COLOURS["data"],
-                markersize=2, label="measured",
+                np.mod(wave.time + shift, wave.period),
+                wave.values,
+                ".",
+                color=_COLOURS["data"],
+                markersize=2,
+                label="measured",
             )
     axis.set(xlabel="time [s]", ylabel="pressure [mmHg]", title=f"{side} heart: pressures")
     axis.legend(frameon=False, fontsize=8)
@@ -152,11 +156,7 @@ def _misfits(axis: Any, twin: Twin) -> None:
 
 def _marginals(figure: Any, twin: Twin) -> None:
     shown = np.argsort(twin.shrinkage)[:12]
-    space = ParameterSpace(ClosedLoop(), twin.names)
-    rng = np.random.default_rng(0)
-    prior = np.stack([
-        np.asarray(space.from_unconstrained(z)) for z in rng.normal(size=(400, len(twin.names)))
-    ])
+    prior = np.asarray(twin.space.sample_prior(jax.random.key(0), 400))
     axes = figure.subplots(2, 6).ravel()
     for axis, i in zip(axes, shown, strict=False):
         both = np.concatenate([prior[:, i], twin.draws[:, i]])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -52,7 +53,7 @@ class Twin:
         """The model with its fixed parameters; `space.write(model, draw)` completes it."""
         values = {**self.fixed, **dict(zip(self.names, self.mode, strict=True))}
         space = ParameterSpace(ClosedLoop(), tuple(values))
-        return space.write(ClosedLoop(), np.array(list(values.values())))
+        return space.write(ClosedLoop(), jnp.array(list(values.values())))
 
     @property
     def space(self) -> ParameterSpace:
@@ -70,13 +71,20 @@ def provenance(seed: int, **settings: Any) -> dict[str, Any]:
     """Versions, time, settings and context of use, for `Twin.provenance`."""
     packages = ("twinjax", "jax", "equinox", "optimistix", "blackjax", "numpy")
     return {
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: _version(name) for name in packages},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "settings": settings,
         "context_of_use": USE,
         "consent_reference": "",
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        return "not installed"
 
 
 def save_twin(twin: Twin, path: str | Path) -> None:
