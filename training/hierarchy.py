@@ -157,18 +157,19 @@ def find_modes(
         cost[going[better]] = new_cost[better]
         eased = np.where(damping[going] < 0.2, 0.0, damping[going] / 8)
         damping[going] = np.where(better, eased, np.maximum(1.0, 4 * damping[going]))
-    information, _ = now.normal()
+    information = np.where(np.isfinite(cost)[:, None, None], now.normal()[0], 0.0)
     return [
-        Mode(
-            now.z[i],
-            now.predicted[i],
-            now.jacobian[i],
-            information[i],
-            _inverse(information[i] + precision[i]),
-            cost[i],
-            arrived[i] & np.isfinite(cost[i]),
+        Mode(*map(jnp.asarray, fields))
+        for fields in zip(
+            now.z,
+            now.predicted,
+            now.jacobian,
+            information,
+            _inverse(information + precision),
+            cost,
+            arrived & np.isfinite(cost),
+            strict=True,
         )
-        for i in range(len(cost))
     ]
 
 
