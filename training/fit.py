@@ -12,6 +12,7 @@ from training.calibrate import (
     problem_of,
     starting_points,
 )
+from training.hierarchy import Population, estimate_population, shrink
 from training.infer import Sampler, sample_posterior
 from training.twin import Twin, fixed_parameters, provenance
 from twinjax import BeatSimulator, ParameterSpace, parameters_of
@@ -29,6 +30,7 @@ def fit(
     *,
     model: ClosedLoop | None = None,
     free: Sequence[str] | None = None,
+    cohort: Sequence[Measurements] | None = None,
     sampler: Sampler = "emulator",
     draws: int = 400,
     chains: int = 4,
@@ -40,14 +42,18 @@ def fit(
     """Fits a heart to one person's measurements.
 
     First the mode, by Levenberg-Marquardt from several starts, and what the data can tell there;
-    then the posterior by `sampler` (see `training.infer.sample_posterior`). `progress` is told
-    the stage at hand. Raises `ValueError` for unknown names, nothing to fit, or a model that
+    then the posterior by `sampler` (see `training.infer.sample_posterior`). With `cohort`, the
+    measurements of other people, the prior is the one that they imply (`training.hierarchy`), not
+    the literature's. `progress` is told the stage at hand. Raises `ValueError` for unknown names, nothing to fit, or a model that
     fails everywhere.
     """
     model = ClosedLoop() if model is None else model
     space = ParameterSpace(model, fitted_names(model) if free is None else tuple(free))
     simulator = BeatSimulator(model, space)
     problem = problem_of(simulator, measurements, discrepancy=discrepancy)
+    if cohort is not None:
+        progress("population")
+        problem = shrink(problem, population_of(simulator, cohort, discrepancy))
     progress("mode")
     mode = find_mode(problem, starting_points(jax.random.key(seed), len(space), starts))
     posterior = sample_posterior(
@@ -78,5 +84,26 @@ def fit(
             **posterior.diagnostics,
             "warnings": list(posterior.warnings),
         },
-        provenance=provenance(seed, chains=chains, starts=starts, discrepancy=discrepancy),
+        provenance=provenance(
+            seed,
+            chains=chains,
+            starts=starts,
+            discrepancy=discrepancy,
+            prior="literature" if cohort is None else f"population of {len(cohort)} people",
+        ),
+    )
+
+
+def population_of(
+    simulator: BeatSimulator, cohort: Sequence[Measurements], discrepancy: float
+) -> Population:
+    """The prior that a cohort implies. Raises `ValueError` for fewer than ten people with data."""
+    people = [person for person in cohort if person.fitted]
+    if len(people) < 10:
+        raise ValueError(
+            f"the cohort has {len(people)} people with measurements; a prior needs at least 10"
+        )
+    names = sorted({name for person in people for name in person.fitted})
+    return estimate_population(
+        [problem_of(simulator, person, names=names, discrepancy=discrepancy) for person in people]
     )
