@@ -44,8 +44,8 @@ def fit(
     First the mode, by Levenberg-Marquardt from several starts, and what the data can tell there;
     then the posterior by `sampler` (see `training.infer.sample_posterior`). With `cohort`, the
     measurements of other people, the prior is the one that they imply (`training.hierarchy`), not
-    the literature's. `progress` is told the stage at hand. Raises `ValueError` for unknown names, nothing to fit, or a model that
-    fails everywhere.
+    the literature's. `progress` is told the stage at hand. Raises `ValueError` for unknown names,
+    nothing to fit, or a model that fails everywhere.
     """
     model = ClosedLoop() if model is None else model
     space = ParameterSpace(model, fitted_names(model) if free is None else tuple(free))
