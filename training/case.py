@@ -1,0 +1,191 @@
+"""CASE.toml: which model, which parameters are fixed, and the box from which runs are drawn."""
+
+import dataclasses
+import hashlib
+import tomllib
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twinjax import BeatSimulator, ParameterInfo, ParameterSpace, parameters_of
+from twinjax._names import unknown_name
+from twinjax.heart import ClosedLoop, regazzoni2022
+from twinjax.units import UnitError, convert
+
+MODELS = {"closed-loop": ClosedLoop, "regazzoni2022": regazzoni2022}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelTable(_Strict):
+    """[model]: a name of `MODELS`, steps of the solver and stored samples a beat."""
+
+    name: str = "closed-loop"
+    steps_per_beat: int = Field(500, ge=100, le=20000)
+    samples: int = Field(500, ge=50, le=20000)
+
+
+class Quantity(_Strict):
+    """A value with its unit."""
+
+    value: float
+    unit: str
+
+
+class Range(_Strict):
+    """An interval: `low`, `high` and `unit`, or the central part `prior` of the prior."""
+
+    low: float | None = None
+    high: float | None = None
+    unit: str | None = None
+    prior: float | None = Field(None, gt=0, lt=1)
+
+
+class DatasetTable(_Strict):
+    """[dataset]: how many runs, from which seed, and whether with exact sensitivities."""
+
+    runs: int = Field(400, ge=1)
+    seed: int = Field(0, ge=0)
+    design: Literal["sobol"] = "sobol"
+    sensitivities: bool = True
+
+
+class CaseFile(_Strict):
+    """The whole file."""
+
+    model: ModelTable = ModelTable()
+    parameters: dict[str, Quantity] = {}
+    box: dict[str, Range] = {}
+    dataset: DatasetTable = DatasetTable()
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A case: `model` with its fixed values, `space` of the box, `box` (n, 2) in its units."""
+
+    model: ClosedLoop
+    space: ParameterSpace
+    box: np.ndarray
+    table: CaseFile
+    text: str
+
+    @property
+    def simulator(self) -> BeatSimulator:
+        table = self.table.model
+        return BeatSimulator(self.model, self.space, table.samples, table.steps_per_beat)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def load_case(path: str | Path) -> Case:
+    """Reads CASE.toml. Raises `ValueError`, in one sentence, for whatever is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text in UTF-8") from None
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    return parse_case(text, str(path))
+
+
+def parse_case(text: str, name: str = "the case") -> Case:
+    """The case in a TOML text; `name` is how messages call it."""
+    try:
+        table = CaseFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name} is not TOML: {error}") from None
+    except ValidationError as error:
+        raise ValueError(f"{name}: {_sentence(error)}") from None
+    if table.model.name not in MODELS:
+        raise ValueError(f"{name}: {unknown_name('model', table.model.name, MODELS)}")
+    model = MODELS[table.model.name]()
+    known = parameters_of(model)
+    for parameter in (*table.parameters, *table.box):
+        if parameter not in known:
+            raise ValueError(f"{name}: {unknown_name('parameter', parameter, known)}")
+    both = set(table.parameters) & set(table.box)
+    if both:
+        raise ValueError(f"{name}: '{min(both)}' is both fixed in [parameters] and in [box]")
+    fixed = {
+        parameter: _value(name, parameter, known[parameter], quantity.value, quantity.unit)
+        for parameter, quantity in table.parameters.items()
+    }
+    if fixed:
+        model = ParameterSpace(model, tuple(fixed)).write(model, np.array(list(fixed.values())))
+    box = np.array(
+        [_interval(name, p, known[p], rule) for p, rule in table.box.items()], dtype=float
+    ).reshape(-1, 2)
+    return Case(model, ParameterSpace(model, tuple(table.box)), box, table, text)
+
+
+def _value(name: str, parameter: str, info: ParameterInfo, value: float, unit: str) -> float:
+    try:
+        value = float(convert(value, unit, info.unit))
+    except UnitError as error:
+        raise ValueError(f"{name}: {parameter}: {error}") from None
+    low, high = info.bounds
+    if not low <= value <= high:
+        raise ValueError(
+            f"{name}: {parameter} = {value:g} {info.unit} is outside its bounds "
+            f"[{low:g}, {high:g}] {info.unit}"
+        )
+    return value
+
+
+def _interval(name: str, parameter: str, info: ParameterInfo, rule: Range) -> tuple[float, float]:
+    ends = (rule.low, rule.high, rule.unit)
+    if rule.prior is not None:
+        if any(end is not None for end in ends):
+            raise ValueError(f"{name}: {parameter}: give either prior, or low, high and unit")
+        return prior_interval(info, rule.prior, f"{name}: {parameter}")
+    if rule.low is None or rule.high is None or rule.unit is None:
+        raise ValueError(f"{name}: {parameter} needs low, high and unit, or prior")
+    low = _value(name, parameter, info, rule.low, rule.unit)
+    high = _value(name, parameter, info, rule.high, rule.unit)
+    if not low < high:
+        raise ValueError(f"{name}: {parameter}: low = {rule.low:g} is not below {rule.high:g}")
+    return low, high
+
+
+def prior_interval(info: ParameterInfo, part: float, name: str) -> tuple[float, float]:
+    """The central `part` of a parameter's prior, in its unit."""
+    if info.prior is None:
+        raise ValueError(f"{name} has no prior: give low, high and unit")
+    reach = NormalDist().inv_cdf(0.5 + part / 2) * info.prior.scale
+    ends = np.array([info.prior.loc - reach, info.prior.loc + reach])
+    low, high = np.clip(np.exp(ends) if info.prior.log else ends, *info.bounds)
+    return float(low), float(high)
+
+
+def whole_prior(part: float, *, runs: int = 400, seed: int = 0, model: str = "closed-loop") -> Case:
+    """The case whose box is the central `part` of the prior of every parameter that has one."""
+    names = [n for n, info in parameters_of(MODELS[model]()).items() if info.prior is not None]
+    lines = [f'[model]\nname = "{model}"\n\n[dataset]\nruns = {runs}\nseed = {seed}\n\n[box]']
+    return parse_case("\n".join([*lines, *(f'"{n}" = {{prior = {part}}}' for n in names)]) + "\n")
+
+
+def _sentence(error: ValidationError) -> str:
+    first: Any = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    model: Any = CaseFile
+    tables = {
+        "model": ModelTable,
+        "dataset": DatasetTable,
+        "parameters": Quantity,
+        "box": Range,
+    }
+    if len(first["loc"]) > 1:
+        model = tables[first["loc"][0]]
+    return f"{unknown_name('key', str(first['loc'][-1]), model.model_fields)} (in {where})"
