@@ -84,7 +84,7 @@ def indices_of_reference(w: dict[str, np.ndarray], period: float) -> dict[str, t
     def mean(name: str) -> float:
         return float(np.trapezoid(w[name]) / (len(w[name]) - 1))
 
-    found = {}
+    found: dict[str, tuple[float, str]] = {}
     for side in ("LV", "RV"):
         high, low = w[f"V_{side}"].max(), w[f"V_{side}"].min()
         found |= {f"EDV_{side}": (high, "mL"), f"ESV_{side}": (low, "mL")}

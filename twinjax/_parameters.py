@@ -13,6 +13,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 
+from twinjax import units
 from twinjax._names import unknown_name
 
 
@@ -60,11 +61,18 @@ def parameter(
 ) -> Any:
     """An Equinox field that holds a physical number in which persons differ.
 
-    **Arguments:** `unit` is a name that `twinjax.units` knows; `bounds` are the open interval of
+    **Arguments:** `unit` is a name that `twinjax.units` knows; `bounds` are the interval of
     values that make sense; `prior` is the spread in adults; `cite` says where the numbers come
-    from.
+    from. Raises `ValueError` for an unknown unit, empty bounds, or a default outside them.
     """
-    info = ParameterInfo(default, unit, bounds, prior, cite)
+    low, high = bounds
+    if not low < high:
+        raise ValueError(f"the bounds of a parameter are empty: {low} is not below {high}")
+    if not low <= default <= high:
+        raise ValueError(f"the default {default} of a parameter is outside [{low}, {high}]")
+    if prior is not None and prior.log and not low > 0:
+        raise ValueError(f"a lognormal prior needs bounds above 0, not {low}")
+    info = ParameterInfo(default, units.normalise(unit), bounds, prior, cite)
     return eqx.field(
         default_factory=lambda: _scalar(default),
         converter=_scalar,
@@ -129,8 +137,10 @@ class ParameterSpace(eqx.Module):
     info: tuple[ParameterInfo, ...] = eqx.field(static=True)
 
     def __init__(self, model: eqx.Module, names: Sequence[str]):
-        """Raises `ValueError` for an unknown or repeated name."""
+        """Raises `ValueError` for an unknown or repeated name, or none at all."""
         known = parameters_of(model)
+        if not names:
+            raise ValueError("a parameter space needs the name of at least one parameter")
         for name in names:
             if name not in known:
                 raise ValueError(unknown_name("parameter", name, known))
@@ -163,6 +173,8 @@ class ParameterSpace(eqx.Module):
 
     def write(self, model: eqx.Module, theta: Float[Array, " n"]) -> Any:
         """A model with these parameters; the given one is unchanged."""
+        if theta.shape != (len(self),):
+            raise ValueError(f"theta needs shape ({len(self)},), one a name, not {theta.shape}")
         return eqx.tree_at(
             lambda m: [_leaf(m, name) for name in self.names],
             model,
@@ -171,7 +183,7 @@ class ParameterSpace(eqx.Module):
 
     def contains(self, theta: Float[Array, "... n"]) -> Array:
         """Whether every value lies within its bounds; shape (...)."""
-        low, high = self.bounds.T
+        low, high = self.bounds.T.reshape(2, *(1,) * (theta.ndim - 1), len(self))
         return jnp.all((theta >= low) & (theta <= high), axis=-1)
 
     def from_unconstrained(self, z: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -126,7 +126,7 @@ class _Beat(eqx.Module):
         self.model = model
         self.prepared = model.prepare()
         drive = model.drive(self.prepared, jnp.linspace(0.0, 1.0, 2 * steps + 1))
-        index = 2 * jnp.arange(steps)[:, None] + jnp.array([0, 1, 1, 2])
+        index = 2 * jnp.arange(steps)[:, None] + jnp.array([[0, 1, 1, 2]])
         self.nodes = jax.tree.map(lambda d: d[::2], drive)
         self.stages = jax.tree.map(lambda d: d[index], drive)
         self.step = model.period() / steps

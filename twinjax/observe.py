@@ -39,15 +39,18 @@ class Beat(AbstractObserver):
     ) -> tuple[dict[str, Float[Array, " samples"]], dict[str, Float[Array, ""]]]:
         waves = Waveforms()(model, prepared, states, drives)
         scalars = indices(waves, model.period(), diastole(model))
-        n = next(iter(waves.values())).shape[0] - 1
-        # Where to look is known before the run: a search at run time would cost more than the beat.
-        step, rest = np.divmod(np.arange(self.samples) * n, self.samples)
-        part = rest / self.samples
-        sampled = {
-            name: w[step] + part.astype(w.dtype) * (w[step + 1] - w[step])
-            for name, w in waves.items()
-        }
-        return sampled, scalars
+        return {name: resample(wave, self.samples) for name, wave in waves.items()}, scalars
+
+
+def resample(wave: Float[Array, " n"], samples: int) -> Float[Array, " samples"]:
+    """A waveform at equal steps of the beat (phase 0 included, 1 not), linear between nodes.
+
+    **Arguments:** n nodes at equal phases, the first at 0 and the last at 1.
+    """
+    # Where to look is known before the run: a search at run time would cost more than the beat.
+    node, rest = np.divmod(np.arange(samples) * (wave.shape[0] - 1), samples)
+    part = (rest / samples).astype(wave.dtype)
+    return wave[node] + part * (wave[node + 1] - wave[node])
 
 
 def diastole(model: Any) -> tuple[Array, Array]:
