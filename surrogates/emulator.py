@@ -14,7 +14,7 @@ from surrogates import _archive
 from surrogates.registration import ORDER, SIDES, ordered, places
 from twinjax import RESULTS, AbstractSimulator, Observations, ParameterSpace
 from twinjax.heart import ClosedLoop
-from twinjax.observables import OBSERVABLES
+from twinjax.observables import OBSERVABLES, WAVEFORMS
 
 _WAVES = len(ORDER) // 2  # of one side
 
@@ -206,7 +206,9 @@ def save_surrogate(surrogate: Surrogate, path: str | Path) -> None:
         "units": list(surrogate.space.units),
         "samples": surrogate.samples,
         "waveforms": list(ORDER),
+        "waveform_units": [WAVEFORMS[name].unit for name in ORDER],
         "scalars": list(OBSERVABLES),
+        "scalar_units": [row.unit for row in OBSERVABLES.values()],
         "landmark_weight": surrogate.landmark_weight,
         "fixed_phases": {side: getattr(surrogate, side).fixed for side in SIDES},
     }

@@ -115,7 +115,8 @@ def train_surrogate(
         "case": dataset.case.text,
         "dataset_sha256": dataset.sha256,
         "box": [[float(low), float(high)] for low, high in dataset.case.box],
-        "fixed": _fixed(dataset),
+        "fixed": fixed_parameters(dataset.case.model, dataset.case.space),
+        "defaults": [float(v) for v in dataset.case.space.read(dataset.case.model)],
         "versions": versions(),
         "training": {**plan, "slopes": dataset.has_sensitivities},
         "runs": {
@@ -128,10 +129,6 @@ def train_surrogate(
     save_surrogate(surrogate, path)
     parts.remove()
     return surrogate
-
-
-def _fixed(dataset: Dataset) -> dict[str, float]:
-    return fixed_parameters(dataset.case.model, dataset.case.space)
 
 
 def _folds(runs: int, members: int, seed: int) -> np.ndarray:

@@ -1,0 +1,5 @@
+"""`python -m training.cli VERB`, the same as `twinjax VERB`."""
+
+from training.cli import main
+
+main()
