@@ -1,7 +1,7 @@
 """Empirical Bayes: the prior that a cohort implies, and what it says of one more person."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -214,7 +214,7 @@ def populations_without(
     groups: Sequence[int] | np.ndarray,
     *,
     modes: Sequence[Mode] | None = None,
-    weight: float | Mapping[int, float] | None = None,
+    weight: float | None = None,
     rounds: int = 20,
     tolerance: float = 0.03,
     progress: Callable[[str], None] = lambda stage: None,
@@ -222,15 +222,14 @@ def populations_without(
     """For each group, the population estimated from the persons of all others.
 
     As `estimate_population` on each rest, simulated together. `modes` are those under the
-    literature's prior, where known: they hang on nobody else's data. `weight` may differ by group.
+    literature's prior, where known: they hang on nobody else's data.
     """
     groups = np.asarray(groups)
     if len(np.unique(groups)) < 2:
         raise ValueError("leaving a group out needs at least two groups")
     labels = [int(g) for g in np.unique(groups)]
     members = np.array([groups != label for label in labels])
-    weights = [weight[label] for label in labels] if isinstance(weight, Mapping) else weight
-    found = _estimate(problems, members, modes, weights, rounds, tolerance, progress)
+    found = _estimate(problems, members, modes, weight, rounds, tolerance, progress)
     return dict(zip(labels, found, strict=True))
 
 
@@ -238,7 +237,7 @@ def _estimate(
     problems: Sequence[Problem],
     members: np.ndarray,
     modes: Sequence[Mode] | None,
-    weight: float | Sequence[float] | None,
+    weight: float | None,
     rounds: int,
     tolerance: float,
     progress: Callable[[str], None],
@@ -252,11 +251,18 @@ def _estimate(
             "measurements and their units"
         )
     n = len(modes[0].z)
-    weights = np.broadcast_to(float(n) if weight is None else weight, len(members))
+    weight = float(n) if weight is None else weight
     # One row for each person in each fold: linearised where that fold's population puts them.
     fold, person = np.nonzero(members)
     whose = [problems[i] for i in person]
-    at = _at(problems, modes)[person]
+    data = [_data(problem) for problem in problems]
+    at = _Expansion(
+        np.array([values for values, _ in data]),
+        np.array([sds for _, sds in data]),
+        np.array([mode.z for mode in modes]),
+        np.array([mode.predicted for mode in modes]),
+        np.array([mode.jacobian for mode in modes]),
+    )[person]
     folds = len(members)
     centre, covariance = np.zeros((folds, n)), np.tile(np.eye(n), (folds, 1, 1))
     reach, last = np.ones(len(fold)), np.zeros((len(fold), n))
@@ -264,7 +270,7 @@ def _estimate(
     for number in range(rounds):
         for f in np.flatnonzero(change >= tolerance):
             mine = fold == f
-            new = _linear_em(at[mine], reach[mine], centre[f], covariance[f], weights[f])
+            new = _linear_em(at[mine], reach[mine], centre[f], covariance[f], weight)
             change[f] = _difference((centre[f], covariance[f]), new)
             centre[f], covariance[f] = new
         progress(f"population, round {number + 1}: change {np.max(change):.3f}")
@@ -287,63 +293,6 @@ def _estimate(
         reach[going[~better]] /= 3
         last[going[better]] = move[going[better]]
     return [Population(jnp.asarray(centre[f]), jnp.asarray(covariance[f])) for f in range(folds)]
-
-
-def _at(problems: Sequence[Problem], modes: Sequence[Mode]) -> _Expansion:
-    data = [_data(problem) for problem in problems]
-    return _Expansion(
-        np.array([values for values, _ in data]),
-        np.array([sds for _, sds in data]),
-        np.array([mode.z for mode in modes]),
-        np.array([mode.predicted for mode in modes]),
-        np.array([mode.jacobian for mode in modes]),
-    )
-
-
-def choose_weight(
-    problems: Sequence[Problem],
-    groups: Sequence[int] | np.ndarray,
-    modes: Sequence[Mode],
-    candidates: Sequence[float],
-) -> float:
-    """The weight of the literature with which a cohort best foretells groups left out of it.
-
-    Each group's data get their normal density under the population of the others, on the model
-    linearised at the `modes` under the literature's prior: no simulation is needed.
-
-    **Arguments:** `candidates` for `weight` of `estimate_population`. Raises `ValueError` where
-    there are fewer than two groups.
-    """
-    groups = np.asarray(groups)
-    usable = np.array([bool(np.isfinite(mode.cost)) for mode in modes])
-    labels = np.unique(groups[usable])
-    if len(labels) < 2:
-        raise ValueError("choosing a weight needs persons of at least two groups")
-    at = _at(problems, modes)
-    n = at.z.shape[1]
-    scores = np.zeros(len(candidates))
-    for label in labels:
-        rest, out = at[usable & (groups != label)], at[usable & (groups == label)]
-        for k, weight in enumerate(candidates):
-            reach = np.ones(len(rest.z))
-            population = _linear_em(
-                rest, reach, np.zeros(n), np.eye(n), weight, iterations=40, tolerance=1e-3
-            )
-            scores[k] += np.sum(_linear_evidence(out, *population))
-    return float(candidates[int(np.argmax(scores))])
-
-
-def _linear_evidence(at: _Expansion, centre: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Log densities (m,) of the persons' data, up to a constant that is the persons' own."""
-    information, force = at.normal()
-    precision = _inverse(covariance)
-    away = centre - at.z
-    # With A = JᵀJ, b = Jᵀr and e = centre - z, the residual at the centre is r - J e.
-    slope = force - np.einsum("mij,mj->mi", information, away)
-    misfit = np.einsum("mi,mij,mj->m", away, information, away) - 2 * np.sum(away * force, axis=1)
-    explained = np.sum(slope * _solve(information + precision, slope), axis=1)
-    spread = np.linalg.slogdet(np.eye(len(centre)) + information @ covariance)[1]
-    return -0.5 * (misfit - explained + spread)
 
 
 def _linear_em(

@@ -6,13 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
-from scipy.stats import multivariate_normal
 
-from training import hierarchy
 from training.calibrate import Descent, Problem, each_person
 from training.hierarchy import (
     Population,
-    choose_weight,
     estimate_population,
     find_modes,
     populations_without,
@@ -185,39 +182,6 @@ def test_leaving_a_group_out_uses_nothing_of_it():
     assert np.max(np.abs(again[3].centre - found[3].centre)) > 0.1
     with pytest.raises(ValueError, match="at least two groups"):
         populations_without(problems, np.zeros(24, dtype=int))
-
-
-def test_the_weight_follows_what_the_cohort_says():
-    formula = simulator()
-    groups = np.repeat(np.arange(6), 8)
-    _, far = cohort(48, formula)
-    assert choose_weight(far, groups, find_modes(far), (2.0, 5000.0)) == 2.0
-    # A cohort that is the literature's own: three persons a group say less than the literature.
-    rng = np.random.default_rng(1)
-    scalars = jax.vmap(formula)(jnp.asarray(rng.normal(size=(12, 3)))).scalars
-    exact = np.stack([scalars[name] for name in NAMES], axis=1)
-    near = [problem(y + SDS * rng.normal(size=4), SDS, formula) for y in exact]
-    assert choose_weight(near, np.repeat([0, 1, 2, 3], 3), find_modes(near), (0.1, 5000.0)) == 5000
-    with pytest.raises(ValueError, match="at least two groups"):
-        choose_weight(near, np.zeros(12), find_modes(near), (1.0, 2.0))
-
-
-def test_the_linear_evidence_is_a_normal_density():
-    """Of data y = y0 + J (z - z0) + error, up to what does not depend on the population."""
-    _, problems = cohort(6, simulator(0.0))
-    at = hierarchy._at(problems, find_modes(problems))
-    ours, exact = [], []
-    for centre, covariance in ((np.zeros(3), np.eye(3)), (CENTRE, COVARIANCE)):
-        ours.append(hierarchy._linear_evidence(at, centre, covariance))
-        densities = []
-        for i in range(6):
-            told = np.isfinite(at.sds[i])
-            j = at.jacobian[i][told]
-            mean = at.predicted[i][told] + j @ (centre - at.z[i])
-            spread = j @ covariance @ j.T + np.diag(at.sds[i][told] ** 2)
-            densities.append(multivariate_normal(mean, spread).logpdf(at.values[i][told]))
-        exact.append(np.array(densities))
-    np.testing.assert_allclose(ours[1] - ours[0], exact[1] - exact[0], atol=1e-8)
 
 
 def test_the_interval_of_a_quantity_left_out():
