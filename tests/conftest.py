@@ -19,7 +19,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_enable_x64", True)
-# Populations use all cores only where this is off; it counts before the first computation.
+# As applications have it: two programs in flight can wait for each other forever.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Not also dtype promotion "strict": blackjax and optax mix booleans, integers and floats.

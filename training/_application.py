@@ -11,9 +11,9 @@ __all__ = ["configure", "keep_compiled_code"]
 def configure(*, compilation_cache: bool = True) -> None:
     """Sets what the command line and the experiments run under; call it before any computation.
 
-    Double precision. No asynchronous dispatch on CPU, so that `twinjax.population` may use all
-    cores: two programs in flight on XLA's own pool of threads can wait for each other forever.
-    The flag has no effect once JAX has computed something.
+    Double precision. No asynchronous dispatch on CPU: with it more than one program is in flight,
+    and two of them on XLA's own pool of threads were seen to wait for each other forever. The flag
+    has no effect once JAX has computed something.
 
     **Arguments:** with `compilation_cache` compiled code is kept from run to run
     (`keep_compiled_code`); without it nothing is read from a cache either.
