@@ -1,6 +1,5 @@
 """`twinjax fit`: measurements in, a twin, its tables and its figure out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
+from training.cli._output import show as show_line
+from training.cli._output import show_json
 from twinjax.io import Measurements, read_cohort, read_measurements
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def fit(
     figure = output.with_suffix(".png") if figure is None else figure
     draw_twin(twin, figure)
     if as_json:
-        typer.echo(json.dumps({"twin": str(output), "figure": str(figure), **summary(twin)}))
+        show_json({"twin": str(output), "figure": str(figure), **summary(twin)})
         return
     show(twin, person)
-    Console().print(f"written: {output}, {figure}", highlight=False)
+    show_line(f"written: {output}, {figure}")
 
 
 def show(twin: "Twin", person: Measurements) -> None:
