@@ -26,6 +26,7 @@ class LocalEmulator(eqx.Module):
         return jnp.where(on, jnp.exp(jnp.where(on, y, 0.0)), y)
 
     def z(self, w: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The standard normal parameters of w."""
         return self.centre + self.scale @ w
 
 
@@ -36,6 +37,7 @@ def features(w: Float[Array, " n"]) -> Float[Array, " features"]:
 
 
 def feature_count(n: int) -> int:
+    """How many `features` n parameters have."""
     return 1 + n + n * (n + 1) // 2
 
 

@@ -150,7 +150,7 @@ class Descent(eqx.Module):
             r = self.problem.residuals(z)
             return r, 0.5 * jnp.sum(r**2)
 
-        solution = optx.least_squares(
+        solution: Any = optx.least_squares(
             residuals,
             optx.LevenbergMarquardt(rtol=1e-4, atol=1e-4),
             start,
@@ -160,7 +160,7 @@ class Descent(eqx.Module):
             throw=False,
         )
         cost = jnp.where(jnp.isfinite(solution.aux), solution.aux, jnp.inf)
-        return solution.value, cost, solution.result == optx.RESULTS.successful
+        return solution.value, cost, jnp.asarray(solution.result == optx.RESULTS.successful)
 
 
 def find_mode(problem: Problem, starts: Float[Array, "starts n"]) -> Mode:
@@ -289,11 +289,5 @@ class _OfRow(eqx.Module):
 
 
 def _alike(simulators: Sequence[AbstractSimulator]) -> bool:
-    first, structure = jax.tree.flatten(simulators[0])
-
-    def same(leaves: list[Any]) -> bool:
-        return all(a is b or np.array_equal(a, b) for a, b in zip(leaves, first, strict=True))
-
-    return all(
-        jax.tree.structure(one) == structure and same(jax.tree.leaves(one)) for one in simulators
-    )
+    first = simulators[0]
+    return all(one is first or bool(eqx.tree_equal(one, first)) for one in simulators)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from training.calibrate import (
@@ -69,8 +70,8 @@ def fit(
     return Twin(
         names=space.names,
         units=space.units,
-        draws=np.asarray(to_theta(posterior.z))[usable],
-        mode=np.asarray(space.from_unconstrained(mode.z)),
+        draws=np.asarray(to_theta(jnp.asarray(posterior.z)))[usable],
+        mode=np.asarray(space.from_unconstrained(jnp.asarray(mode.z))),
         shrinkage=np.std(posterior.z[usable], axis=0),
         fixed=fixed_parameters(model, space),
         scalars={name: values[usable] for name, values in seen.scalars.items()},

@@ -149,7 +149,7 @@ def find_modes(
             break
         damped = hessian[going] + damping[going, None, None] * precision[going]
         move = np.clip(_solve(damped, force[going]), -_REACH, _REACH)
-        new = _expand([problems[i] for i in going], now.z[going] + move)
+        new = _expand([problems[int(i)] for i in going], now.z[going] + move)
         new_cost = new.cost(centre[going], precision[going])
         better = new_cost < cost[going]
         slow[going] = np.where(new_cost < cost[going] - _GAIN, 0, slow[going] + 1)
@@ -254,7 +254,7 @@ def _estimate(
     weight = float(n) if weight is None else weight
     # One row for each person in each fold: linearised where that fold's population puts them.
     fold, person = np.nonzero(members)
-    whose = [problems[i] for i in person]
+    whose = [problems[int(i)] for i in person]
     data = [_data(problem) for problem in problems]
     at = _Expansion(
         np.array([values for values, _ in data]),
@@ -270,9 +270,9 @@ def _estimate(
     for number in range(rounds):
         for f in np.flatnonzero(change >= tolerance):
             mine = fold == f
-            new = _linear_em(at[mine], reach[mine], centre[f], covariance[f], weight)
-            change[f] = _difference((centre[f], covariance[f]), new)
-            centre[f], covariance[f] = new
+            estimate = _linear_em(at[mine], reach[mine], centre[f], covariance[f], weight)
+            change[f] = _difference((centre[f], covariance[f]), estimate)
+            centre[f], covariance[f] = estimate
         progress(f"population, round {number + 1}: change {np.max(change):.3f}")
         if np.all(change < tolerance):
             break
@@ -287,8 +287,8 @@ def _estimate(
         if len(going) == 0:
             break
         new = _expand([whose[i] for i in going], at.z[going] + move[going])
-        prior = centre[fold[going]], precision[going]
-        better = new.cost(*prior) <= at[going].cost(*prior)
+        under = centre[fold[going]], precision[going]
+        better = new.cost(*under) <= at[going].cost(*under)
         at = _updated(at, going[better], new[better])
         reach[going[~better]] /= 3
         last[going[better]] = move[going[better]]

@@ -67,8 +67,7 @@ def sample_posterior(
     key = jax.random.key(seed)
     centre, scale = np.asarray(mode.z), np.linalg.cholesky(np.asarray(mode.covariance))
     if sampler == "laplace":
-        w = np.asarray(jax.random.normal(key, (draws, len(centre))))
-        z = centre + w @ scale.T
+        z = centre + np.asarray(jax.random.normal(key, (draws, len(centre)))) @ scale.T
         return Posterior(sampler, z, _observe(problem, z)[1], {}, ("normal approximation",))
     if sampler == "solver":
         target: Any = _SolverDensity(problem, jnp.asarray(centre), jnp.asarray(scale))
@@ -78,9 +77,10 @@ def sample_posterior(
     progress("chains")
     per_chain = -(-draws // chains)
     thinning = 4 if sampler == "emulator" else 1
-    w, accepted = _chains(target, key, chains, warm_up, thinning * per_chain)
-    diagnostics = _diagnose(np.asarray(w), np.asarray(accepted))
-    w = np.asarray(w)[:, ::thinning].reshape(-1, len(centre))[:draws]
+    starts = jax.random.normal(jax.random.key(seed + 1), (chains, len(centre)))
+    path, divergent = _chains(target, key, starts, warm_up, thinning * per_chain)
+    diagnostics = _diagnose(np.asarray(path), np.asarray(divergent))
+    w = np.asarray(path)[:, ::thinning].reshape(-1, len(centre))[:draws]
     z = centre + w @ scale.T
     progress("predictions")
     density, observations = _observe(problem, z)
@@ -154,18 +154,20 @@ def _observe(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, Any]:
 
 @eqx.filter_jit
 def _chains(
-    target: Callable[[Array], Array], key: Array, chains: int, warm_up: int, draws: int
+    target: Callable[[Array], Array],
+    key: Array,
+    starts: Float[Array, "chains n"],
+    warm_up: int,
+    draws: int,
 ) -> tuple[Float[Array, "chains draws n"], Any]:
     """NUTS (Hoffman and Gelman 2014) with window adaptation, chains side by side.
 
     Positions are whitened by the Laplace approximation; chains start from draws of it.
     """
-    n = target.centre.shape[0] if isinstance(target, _SolverDensity) else len(target.emulator.scale)
 
-    def one(key: Array) -> tuple[Array, Array]:
-        start_key, warm_key, run_key = jax.random.split(key, 3)
+    def one(key: Array, start: Array) -> tuple[Array, Array]:
+        warm_key, run_key = jax.random.split(key)
         warm = blackjax.window_adaptation(blackjax.nuts, target, is_mass_matrix_diagonal=True)
-        start = jax.random.normal(start_key, (n,))
         (state, parameters), _ = warm.run(warm_key, start, num_steps=warm_up)
         kernel = blackjax.nuts(target, **parameters)
 
@@ -175,7 +177,7 @@ def _chains(
 
         return jax.lax.scan(step, state, jax.random.split(run_key, draws))[1]
 
-    return jax.vmap(one)(jax.random.split(key, chains))
+    return jax.vmap(one)(jax.random.split(key, len(starts)), starts)
 
 
 def _diagnose(w: Float[np.ndarray, "chains draws n"], divergent: np.ndarray) -> dict[str, float]:
@@ -190,13 +192,13 @@ def importance(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Normalised weights, truncated at √m times their mean (Ionides 2008), and the Pareto k.
 
     k is the shape of a generalised Pareto distribution of the largest fifth of the weights
-    (Vehtari et al. 2024): below 0.7 the correction is reliable.
+    (Vehtari et al. 2024): below 0.7 the correction is reliable; 0 if all weights are equal.
     """
     ratios = np.exp(log_ratios - np.max(log_ratios))
     tail = np.sort(ratios)[-max(10, len(ratios) // 5) :]
     excess = tail[1:] - tail[0]
     spread = np.ptp(excess) > 1e-12
-    pareto_k = float(genpareto.fit(excess, floc=0)[0]) if spread else -np.inf
+    pareto_k = float(genpareto.fit(excess, floc=0)[0]) if spread else 0.0
     truncated = np.minimum(ratios, np.sqrt(len(ratios)) * np.mean(ratios))
     return truncated / np.sum(truncated), pareto_k
 

@@ -80,7 +80,7 @@ def draw_twin(twin: Twin, path: str | Path) -> None:
     ):
         # Not pyplot: nothing global, and no screen needed.
         figure = Figure(figsize=(13, 9), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.25, 1)))
         axes = top.subplots(2, 3)
         _loops(axes[0, 0], twin, "left")
         _loops(axes[1, 0], twin, "right")
@@ -160,7 +160,8 @@ def _marginals(figure: Any, twin: Twin) -> None:
     axes = figure.subplots(2, 6).ravel()
     for axis, i in zip(axes, shown, strict=False):
         both = np.concatenate([prior[:, i], twin.draws[:, i]])
-        bins = np.linspace(*np.quantile(both, [0.005, 0.995]), 28)
+        low, high = np.quantile(both, [0.005, 0.995])
+        bins = np.linspace(low, high, 28)
         axis.hist(prior[:, i], bins, density=True, color=_COLOURS["prior"], alpha=0.45)
         axis.hist(twin.draws[:, i], bins, density=True, color=_COLOURS["left"], alpha=0.65)
         axis.set_title(_words(twin.names[i]), fontsize=7)

@@ -76,7 +76,7 @@ class BeatSimulator(AbstractSimulator):
 
 def population(
     simulator: Callable[[Array], Any],
-    thetas: Float[np.ndarray, "runs n"],
+    thetas: Float[np.ndarray | Array, "runs n"],
     *,
     chunk: int = 256,
     on_chunk: Callable[[slice, Any], None] | None = None,
@@ -104,7 +104,8 @@ def population(
         # The last chunk is padded: a new shape would be compiled anew.
         padded = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
         result = _vectorised(simulator, jnp.asarray(padded))
-        parts.append(jax.tree.map(lambda leaf, n=len(part): np.asarray(leaf)[:n], result))
+        rows = slice(0, len(part))
+        parts.append(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], result))
         if on_chunk is not None:
             on_chunk(slice(start, start + len(part)), parts[-1])
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

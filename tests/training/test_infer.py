@@ -66,7 +66,7 @@ def test_an_unknown_sampler_is_refused(linear):
 def test_importance_weights_and_their_warning():
     weights, k = importance(np.zeros(500))
     assert np.allclose(weights, 1 / 500)
-    assert k == -np.inf
+    assert k == 0.0
     rng = np.random.default_rng(0)
     # Ratios with a Pareto tail of shape 1.5 have no mean; of shape 0.2 they do.
     _, heavy = importance(1.5 * rng.exponential(size=4000))

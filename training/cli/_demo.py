@@ -23,7 +23,8 @@ def demo(
 ) -> None:
     """Fit a published average man, make a dataset, train a surrogate, predict, draw."""
     output.mkdir(parents=True, exist_ok=True)
-    started, took = time.perf_counter(), {}
+    started = time.perf_counter()
+    took: dict[str, float] = {}
 
     def stage(name: str) -> None:
         took[name] = round(time.perf_counter() - started - sum(took.values()), 1)
