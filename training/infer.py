@@ -21,6 +21,9 @@ Sampler = str
 SAMPLERS: tuple[Sampler, ...] = ("emulator", "solver", "laplace")
 # The design reaches beyond the Laplace approximation: tails are interpolated, not extrapolated.
 _REACH = 1.25
+# Beyond this many SDs of the approximation in one direction the design has no points, and a
+# quadratic that bends back there can feign a second mode: chains are kept from it.
+_TRUSTED, _FENCE = 4.0, 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,8 @@ class _EmulatedDensity(eqx.Module):
         total = jnp.where(measured, sds**2, 1.0) + self.emulator.variance
         misfit = jnp.where(measured, self.emulator(w) - jnp.where(measured, values, 0.0), 0.0)
         prior = self.problem.root @ (self.emulator.z(w) - self.problem.centre)
-        return -0.5 * (jnp.sum(misfit**2 / total) + jnp.sum(prior**2))
+        beyond = _FENCE * jnp.maximum(jnp.abs(w) - _TRUSTED, 0.0)
+        return -0.5 * (jnp.sum(misfit**2 / total) + jnp.sum(prior**2) + jnp.sum(beyond**2))
 
 
 def _design(problem: Problem, centre: np.ndarray, scale: np.ndarray, seed: int) -> LocalEmulator:
