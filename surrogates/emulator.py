@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from surrogates import _archive
-from surrogates.registration import ORDER, SIDES, ordered, places
+from surrogates.registration import ORDER, SIDES, STARTS, ordered, places
 from twinjax import RESULTS, AbstractSimulator, Observations, ParameterSpace
 from twinjax.heart import ClosedLoop
 from twinjax.observables import OBSERVABLES, WAVEFORMS
@@ -70,20 +70,18 @@ def _silu(a: Array) -> tuple[Array, Array]:
 
 
 class SideTable(eqx.Module):
-    """One side's functions of the reference beat, see `surrogates.registration`."""
+    """One side's functions of the reference beat, at the rows of `registration.STARTS`."""
 
     fixed: float = eqx.field(static=True)
-    reference: Float[Array, "6"]
-    nodes: Float[Array, " nodes"]
-    table: Float[Array, "nodes modes"]
+    table: Float[Array, "rows modes"]
 
     def decode(
         self, k: Float[Array, "4"], coefficients: Float[Array, "10 modes"], samples: int
     ) -> Float[Array, "10 samples"]:
         """Waveforms at equal phases from landmarks and coefficients."""
         phases = jnp.arange(samples) / samples
-        at = places(ordered(k), self.fixed, self.reference, self.nodes, phases)
-        i = jnp.clip(jnp.floor(at).astype(int), 0, self.nodes.shape[0] - 2)
+        at = places(ordered(k), self.fixed, jnp.array(STARTS), phases)
+        i = jnp.clip(jnp.floor(at).astype(int), 0, self.table.shape[0] - 2)
         f = (at - i)[:, None]
         rows = self.table[i] * (1 - f) + self.table[i + 1] * f
         return coefficients @ rows.T
@@ -185,7 +183,6 @@ ARRAYS = (
     "scalar_band",
 )
 _LAYERS = ("w0", "b0", "w1", "b1", "w2", "b2")
-_TABLES = ("reference", "nodes", "table")
 
 
 def save_surrogate(surrogate: Surrogate, path: str | Path) -> None:
@@ -196,10 +193,7 @@ def save_surrogate(surrogate: Surrogate, path: str | Path) -> None:
     for name in _LAYERS:
         arrays[f"network_{name}"] = np.asarray(getattr(surrogate.members, name), np.float32)
     for side in SIDES:
-        table = getattr(surrogate, side)
-        for name in _TABLES:
-            kind = np.float32 if name == "table" else np.float64
-            arrays[f"{side}_{name}"] = np.asarray(getattr(table, name), kind)
+        arrays[f"{side}_table"] = np.asarray(getattr(surrogate, side).table, np.float32)
     card = {
         **surrogate.card,
         "names": list(surrogate.space.names),
@@ -210,6 +204,7 @@ def save_surrogate(surrogate: Surrogate, path: str | Path) -> None:
         "scalars": list(OBSERVABLES),
         "scalar_units": [row.unit for row in OBSERVABLES.values()],
         "landmark_weight": surrogate.landmark_weight,
+        "starts": list(STARTS),
         "fixed_phases": {side: getattr(surrogate, side).fixed for side in SIDES},
     }
     _archive.write(path, card, arrays)
@@ -223,7 +218,7 @@ def load_surrogate(path: str | Path) -> Surrogate:
     sides = {
         side: SideTable(
             card["fixed_phases"][side],
-            *(jnp.asarray(arrays[f"{side}_{name}"], dtype=float) for name in _TABLES),
+            jnp.asarray(arrays[f"{side}_table"], dtype=float),
         )
         for side in SIDES
     }

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from surrogates._pod import Pod
 
 MODES = 80
-_STEPS = 150
+_STEPS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class GaussianProcess:
             spread = modes * jnp.sum(jnp.log(jnp.diagonal(factor)))
             return (spread + 0.5 * m * jnp.sum(jnp.log(variance))) / (m * modes)
 
-        optimiser = optax.adam(0.1)
+        optimiser = optax.adam(0.15)
         start = jnp.concatenate([jnp.full(x.shape[1], jnp.log(3.0)), jnp.array([jnp.log(1e-3)])])
 
         @jax.jit

@@ -67,6 +67,10 @@ _GAP = 0.01  # two landmarks are never closer, in beats
 # Nodes of the reference beat, in its five pieces; the front behind an opening is a few ms wide.
 _NODES = (60, 250, 60, 200, 120)
 _CROWDING = (1.0, 2.0, 1.0, 1.5, 1.0)
+# Rows of the tables from which beats are read, evenly spaced in each piece: more rows, but found
+# without a search.
+_ROWS = (60, 1500, 60, 700, 150)
+STARTS = tuple(float(n) for n in np.cumsum((0, *_ROWS)))
 
 
 def landmarks(waves: Float[Array, "10 samples"], side: str) -> Float[Array, "4"]:
@@ -193,12 +197,27 @@ def register(
 def places(
     k: Float[Array, "4"],
     fixed: float,
-    reference: Float[Array, "6"],
-    nodes: Float[Array, " nodes"],
+    starts: Float[Array, "6"],
     phases: Float[Array, " samples"],
 ) -> Float[Array, " samples"]:
-    """Where in the table over `nodes` the given phases of a beat lie: index plus fraction."""
+    """Where in a table over the reference beat the phases of a beat lie: row plus fraction.
+
+    The table's rows are equally spaced in each piece; `starts` are the rows at the pieces' ends.
+    """
     phases = jnp.where(phases < k[0], phases + 1, phases)
     phases = jnp.where(phases >= k[0] + 1, phases - 1, phases)
-    place = jnp.interp(phases, knots(k, fixed), reference)
-    return jnp.interp(place, nodes, jnp.arange(nodes.shape[0], dtype=nodes.dtype))
+    return jnp.interp(phases, knots(k, fixed), starts)
+
+
+def even_table(
+    reference: Float[np.ndarray, "6"],
+    nodes: Float[np.ndarray, " nodes"],
+    values: Float[np.ndarray, "nodes modes"],
+) -> Float[np.ndarray, "rows modes"]:
+    """Functions of the reference beat, from crowded nodes to the rows of `STARTS`."""
+    pieces = [
+        np.linspace(start, end, count, endpoint=False)
+        for start, end, count in zip(reference[:-1], reference[1:], _ROWS, strict=True)
+    ]
+    at = np.concatenate([*pieces, reference[-1:]])
+    return np.stack([np.interp(at, nodes, column) for column in values.T], axis=1)

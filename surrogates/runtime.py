@@ -19,9 +19,11 @@ import numpy as np
 from surrogates import _archive
 
 _GAP = 0.01  # as in surrogates.registration
+_EDGE = 1 + 1e-6  # of the box, with room for rounding
+_AWAY = 16.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(slots=True)
 class Prediction:
     """One beat: `waves` (20, samples) and `scalars` (29,) with 90 % intervals.
 
@@ -53,7 +55,12 @@ class Prediction:
 
 
 class Runtime:
-    """A loaded surrogate. `names` and `units` say what `theta` is; `card` where it came from."""
+    """A loaded surrogate. `names` and `units` say what `theta` is; `card` where it came from.
+
+    Written for few calls of NumPy, each of which costs a microsecond: biases, scales and the mean
+    of the members are folded into the matrices, and both sides of the heart are read from one
+    table.
+    """
 
     def __init__(self, card: dict[str, Any], arrays: dict[str, np.ndarray]):
         self.card = card
@@ -63,42 +70,55 @@ class Runtime:
         self.scalar_names = tuple(card["scalars"])
         self.samples = int(card["samples"])
         self.phases = np.arange(self.samples) / self.samples
-        self._log = np.flatnonzero(arrays["logarithmic"])
+        self._box_log = np.asarray(arrays["logarithmic"], bool)
+        self._centre = np.asarray(arrays["centre"], float)
         self._half = np.asarray(arrays["half"], float)
-        self._shift = np.asarray(arrays["centre"], float) / self._half
-        self._invert = 1 / self._half
-        layer = {name[8:]: a for name, a in arrays.items() if name.startswith("network_")}
-        members, inputs, width = layer["w0"].shape
-        # The first layer of all members is one matrix, and so is the last, with their mean in it.
-        self._w0 = _single(layer["w0"].transpose(1, 0, 2).reshape(inputs, members * width))
-        self._b0 = _single(layer["b0"].ravel())
-        self._w1 = _single(layer["w1"])
-        self._b1 = _single(layer["b1"].ravel())
-        self._w2 = _single(layer["w2"].reshape(members * width, -1) / members)
-        self._b2 = _single(layer["b2"].mean(0))
-        self._members, self._width = members, width
-        decode = np.asarray(arrays["decode"])
-        self._decode = _single(decode[1:])
-        self._constant = _single(decode[0])
-        self._sides = []
-        start = 0
-        for side in ("left", "right"):
-            table = _single(arrays[f"{side}_table"])
-            reference = np.asarray(arrays[f"{side}_reference"], float)
-            nodes = np.asarray(arrays[f"{side}_nodes"], float)
-            size = 14 + 10 * table.shape[1]
-            index = np.arange(len(nodes), dtype=float)
-            fixed = float(card["fixed_phases"][side])
-            self._sides.append((start, start + size, table, reference, nodes, index, fixed))
-            start += size
-        self._scalars_from = start
-        self._weight = float(card["landmark_weight"])
-        self._log_scalars = np.flatnonzero(arrays["log_scalars"])
-        self._all_log = len(self._log_scalars) == len(arrays["log_scalars"])
-        self._scalar_scale = _single(arrays["scalar_scale"])
+        self._network(arrays, np.asarray(arrays["decode"], float))
+        self._tables(arrays)
         self._wave_band = _single(arrays["wave_band"])
         self._scalar_band = _single(arrays["scalar_band"])
-        self._waves_shape = (len(self.waveform_names), self.samples)
+        self._log = np.flatnonzero(arrays["log_scalars"])
+        self._linear = np.flatnonzero(~np.asarray(arrays["log_scalars"], bool))
+        self._size = _single(arrays["scalar_scale"])
+
+    def _network(self, arrays: dict[str, np.ndarray], decode: np.ndarray) -> None:
+        w0, b0, w1, b1, w2, b2 = (
+            np.asarray(arrays[f"network_{name}"], float)
+            for name in ("w0", "b0", "w1", "b1", "w2", "b2")
+        )
+        members, inputs, width = w0.shape
+        # silu(2 u) = u (1 + tanh u): the layers give u. The first has a one beside its inputs.
+        first = np.concatenate([w0, b0[:, None]], axis=1) / 2
+        self._first = _single(first.transpose(1, 0, 2).reshape(inputs + 1, -1))
+        self._second, self._second_bias = _single(w1 / 2), _single(b1.ravel() / 2)
+        self._third = _single(w2.reshape(members * width, -1) / members)
+        self._shape = (members, 1, width)
+        constant, linear, latent = np.split(decode, (1, 1 + inputs))
+        constant = constant + b2.mean(0) @ latent
+        modes = arrays["left_table"].shape[1]
+        side = 14 + 10 * modes
+        # Reordered: landmarks, logarithms of amplitudes, scalars, shapes; each of both sides.
+        at = np.arange(2 * side).reshape(2, side)
+        order = [at[:, :4], at[:, 4:14], np.arange(2 * side, decode.shape[1]), at[:, 14:]]
+        scale = np.ones(decode.shape[1])
+        scale[at[:, :4]] = 1 / float(self.card["landmark_weight"])
+        scale[2 * side :] = arrays["scalar_scale"]
+        decode = np.concatenate([linear, constant, latent]) * scale
+        self._decode = _single(decode[:, np.concatenate([part.ravel() for part in order])])
+        self._inputs = inputs
+
+    def _tables(self, arrays: dict[str, np.ndarray]) -> None:
+        """Both sides in one table, and beside it the difference of each row to the next."""
+        tables = [np.asarray(arrays[f"{side}_table"], float) for side in ("left", "right")]
+        self._table = _single(np.concatenate(tables))
+        self._steps = _single(np.concatenate([np.diff(t, axis=0, append=t[-1:]) for t in tables]))
+        starts = np.array(self.card["starts"], float)
+        # The end of the beat before, the beat, and the beginning of the beat after it.
+        starts = starts[[4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2]]
+        self._starts = np.concatenate([starts, starts + len(tables[0])])
+        self._fixed = [float(self.card["fixed_phases"][side]) for side in ("left", "right")]
+        # Phases of the right side are moved out of the left's way, for one search in both.
+        self._both = np.concatenate([self.phases, self.phases + _AWAY])
 
     def __call__(self, theta: np.ndarray | Mapping[str, float]) -> Prediction:
         """One beat of the parameters `theta`, in `units`.
@@ -107,42 +127,42 @@ class Runtime:
         """
         if isinstance(theta, Mapping):
             theta = self._ordered(theta)
-        t = np.array(theta, dtype=float)
-        if t.shape != (len(self.names),):
-            raise ValueError(f"theta needs {len(self.names)} values, not shape {t.shape}")
-        with np.errstate(invalid="ignore", divide="ignore"):  # such values are outside the box
-            t[self._log] = np.log(t[self._log])
-        x = t * self._invert - self._shift
-        inside = bool(np.abs(x).max() <= 1 + 1e-6)
-        x = x.astype(np.float32)
-        h = x @ self._w0 + self._b0
-        h /= 1 + np.exp(-h)
-        h = np.matmul(h.reshape(self._members, 1, self._width), self._w1).reshape(-1)
-        h += self._b1
-        h /= 1 + np.exp(-h)
-        latents = h @ self._w2 + self._b2
-        parts = np.concatenate((x, latents)) @ self._decode + self._constant
-        waves = np.empty(self._waves_shape, np.float32)
-        band = np.empty(self._waves_shape, np.float32)
-        for number, (start, end, table, reference, nodes, index, fixed) in enumerate(self._sides):
-            own = parts[start:end]
-            place = self._places(own[:4], reference, nodes, index, fixed)
-            i = place.astype(np.intp)
-            f = (place - i).astype(np.float32)[:, None]
-            low = table.take(i, 0)
-            low += (table.take(i + 1, 0) - low) * f
-            amplitude = np.exp(own[4:14])[:, None]
-            rows = slice(10 * number, 10 * number + 10)
-            np.matmul(own[14:].reshape(10, -1) * amplitude, low.T, out=waves[rows])
-            np.multiply(self._wave_band[rows], amplitude, out=band[rows])
-        scalars = parts[self._scalars_from :] * self._scalar_scale
-        if self._all_log:
-            scalars = np.exp(scalars)
-            reach = self._scalar_band * scalars
-        else:
-            reach = self._scalar_band * self._scalar_scale
-            scalars[self._log_scalars] = np.exp(scalars[self._log_scalars])
-            reach[self._log_scalars] *= scalars[self._log_scalars]
+        x = np.array(theta, dtype=float)
+        if x.shape != self._half.shape:
+            raise ValueError(f"theta needs {self._inputs} values, not shape {x.shape}")
+        np.log(x, out=x, where=self._box_log & (x > 0))
+        x -= self._centre
+        x /= self._half
+        inside = bool(x.max() <= _EDGE and x.min() >= -_EDGE)
+        known = np.empty(len(self._decode), np.float32)
+        known[: self._inputs] = x
+        known[self._inputs] = 1
+        u = known[: self._inputs + 1] @ self._first
+        gate = np.tanh(u)
+        gate += 1
+        gate *= u
+        u = np.matmul(gate.reshape(self._shape), self._second).reshape(-1)
+        u += self._second_bias
+        gate = np.tanh(u)
+        gate += 1
+        gate *= u
+        np.matmul(gate, self._third, out=known[self._inputs + 1 :])
+        parts = known @ self._decode
+
+        place = self._places(parts[:8].tolist())
+        row = place.astype(np.intp)
+        place -= row
+        functions = self._steps.take(row, 0)
+        functions *= place.astype(np.float32)[:, None]
+        functions += self._table.take(row, 0)
+        amplitude = np.exp(parts[8:28])[:, None]
+        split = 28 + len(self.scalar_names)
+        shapes = parts[split:].reshape(20, -1) * amplitude
+        waves = np.matmul(
+            shapes.reshape(2, 10, -1), functions.reshape(2, self.samples, -1).transpose(0, 2, 1)
+        ).reshape(20, -1)
+        band = self._wave_band * amplitude
+        scalars, reach = self._scalars(parts[28:split])
         return Prediction(
             waves,
             waves - band,
@@ -156,26 +176,32 @@ class Runtime:
             self.scalar_names,
         )
 
-    def _places(
-        self,
-        weighted: np.ndarray,
-        reference: np.ndarray,
-        nodes: np.ndarray,
-        index: np.ndarray,
-        fixed: float,
-    ) -> np.ndarray:
-        a, b, c, d = (float(k) / self._weight for k in weighted)
-        b = max(b, a + _GAP)
-        c = max(c, b + _GAP)
-        d = min(max(d, c + _GAP), fixed - _GAP)
-        phases = self.phases
-        wrapped = phases + (phases < a)
-        wrapped -= wrapped >= a + 1
-        place = np.interp(wrapped, (a, b, c, d, fixed, max(a + 1, fixed + _GAP)), reference)
-        return np.minimum(np.interp(place, nodes, index), len(nodes) - 1.001)
+    def _scalars(self, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not len(self._linear):
+            scalars = np.exp(parts)
+            return scalars, self._scalar_band * scalars
+        scalars, size = parts.copy(), self._size.copy()
+        scalars[self._log] = np.exp(parts[self._log])
+        size[self._log] = scalars[self._log]
+        return scalars, self._scalar_band * size
+
+    def _places(self, landmarks: list[float]) -> np.ndarray:
+        """Row plus fraction in the table of each phase, first of the left, then of the right."""
+        ends: list[float] = []
+        away = 0.0
+        for k, fixed in zip((landmarks[:4], landmarks[4:]), self._fixed, strict=True):
+            a = k[0] + away
+            b = max(k[1] + away, a + _GAP)
+            c = max(k[2] + away, b + _GAP)
+            e = fixed + away
+            d = min(max(k[3] + away, c + _GAP), e - _GAP)
+            last = max(a + 1, e + _GAP)
+            ends += (e - 1, a, a, b, c, d, e, last, last, b + 1, c + 1)
+            away = _AWAY
+        return np.interp(self._both, ends, self._starts)
 
     def _outside(self, x: np.ndarray) -> tuple[str, ...]:
-        return tuple(n for n, v in zip(self.names, x, strict=True) if not abs(v) <= 1 + 1e-6)
+        return tuple(n for n, v in zip(self.names, x, strict=True) if not abs(v) <= _EDGE)
 
     def _ordered(self, theta: Mapping[str, float]) -> np.ndarray:
         for name in theta:

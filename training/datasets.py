@@ -92,6 +92,11 @@ def design(case: Case, runs: int, seed: int) -> Float[np.ndarray, "runs n"]:
     """
     sequence = qmc.Sobol(len(case.space), seed=seed)
     u = sequence.random_base2(max(0, (runs - 1).bit_length()))[:runs]
+    return at_levels(case, u)
+
+
+def at_levels(case: Case, u: Float[np.ndarray, "runs n"]) -> Float[np.ndarray, "runs n"]:
+    """Parameters at levels from 0 to 1 of the prior inside the box; uniform levels draw from it."""
     to_z = jax.vmap(case.space.to_unconstrained)
     low, high = ndtr(np.asarray(to_z(case.box.T)))
     z = ndtri(low + u * (high - low))

@@ -17,7 +17,7 @@ from scipy.stats import qmc
 from surrogates.emulator import Network, SideTable, Surrogate, save_surrogate
 from surrogates.gaussian_process import GaussianProcess
 from surrogates.pod_ridge import PodRidge
-from surrogates.registration import ORDER
+from surrogates.registration import ORDER, even_table
 from training._network import Settings, train_network
 from training._parts import Parts
 from training.conformal import LEVEL, quantile, shrinkage
@@ -189,7 +189,13 @@ def _coding(targets: Targets) -> _Coding:
 def _surrogate(
     dataset: Dataset, targets: Targets, coding: _Coding, networks: Sequence[Network], samples: int
 ) -> Surrogate:
-    sides = [SideTable(b.fixed, b.reference, b.nodes, b.table) for b in targets.bases]
+    sides = [
+        SideTable(
+            b.fixed,
+            jnp.asarray(even_table(*(np.asarray(a) for a in (b.reference, b.nodes, b.table)))),
+        )
+        for b in targets.bases
+    ]
     members = jax.tree.map(lambda *a: jnp.stack(a).astype(float), *networks)
     return Surrogate(
         space=dataset.case.space,

@@ -155,11 +155,8 @@ def _of_twin(runtime: Runtime, path: Path) -> dict[str, Any]:
     ]
     rng = np.random.default_rng(0)
     waves, scalars, outside = [], [], set()
-    for draw in twin.draws:
-        theta = [
-            known[n] if i is None else draw[i] for n, i in zip(runtime.names, index, strict=True)
-        ]
-        beat = runtime(np.array(theta))
+    for theta in np.stack(columns, axis=1):
+        beat = runtime(theta)
         # One error for a whole waveform: within it errors go together.
         error = rng.standard_normal((len(runtime.waveform_names), 1)) / 1.6449
         waves.append(beat.waves + error * (beat.upper - beat.waves))
