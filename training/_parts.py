@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import uuid
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,12 @@ class Parts:
             temporary.unlink(missing_ok=True)
 
     def load(self, number: int) -> dict[str, np.ndarray]:
-        with np.load(self._file(number), allow_pickle=False) as file:
-            return dict(file)
+        part = self._file(number)
+        try:
+            with np.load(part, allow_pickle=False) as file:
+                return dict(file)
+        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            raise ValueError(f"{part} is damaged; remove it and run the command again") from error
 
     def remove(self) -> None:
         shutil.rmtree(self.folder)

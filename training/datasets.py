@@ -5,10 +5,12 @@ import hashlib
 import importlib.metadata
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
-import uuid
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +135,7 @@ def make_dataset(
     runs = table.runs if runs is None else runs
     seed = table.seed if seed is None else seed
     sensitivities = table.sensitivities if sensitivities is None else sensitivities
-    if len(case.space) == 0:
-        raise ValueError("the case has no [box]: there is nothing to vary in a dataset")
+    _ = case.space  # refuses a case without a box, before anything is written
     if runs < 1:
         raise ValueError(f"a dataset needs at least one run, not {runs}")
     plan = {
@@ -186,8 +187,21 @@ def _results(jobs: list[tuple], workers: int) -> Iterator[tuple[int, dict[str, n
         return
     # Spawned, since a fork of a process that has used JAX may wait for ever.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=configure) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         yield from zip((job[0] for job in jobs), pool.map(_run_job, jobs), strict=True)
+
+
+def _start_worker() -> None:
+    """Configures a worker, and ends it with its parent, even one that was killed."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    configure()
 
 
 def _run_job(job: tuple) -> dict[str, np.ndarray]:
@@ -213,6 +227,12 @@ def _run(text: str, theta: np.ndarray, size: int, sensitivities: bool) -> dict[s
         scalars, waves = tangents
         arrays["scalars_by_theta"] = np.stack([scalars[name] for name in OBSERVABLES], axis=1)
         arrays["waveforms_by_theta"] = np.stack([waves[name] for name in WAVEFORMS], axis=1)
+        # A run without finite derivatives would poison a training as much as one without values.
+        finite = np.all(np.isfinite(arrays["scalars_by_theta"]), axis=(1, 2)) & np.all(
+            np.isfinite(arrays["waveforms_by_theta"]), axis=(1, 2, 3)
+        )
+        broken = (arrays["result"] == RESULTS.successful) & ~finite
+        arrays["result"] = np.where(broken, int(RESULTS.nonfinite), arrays["result"])
     for name in ("scalars_by_theta", "waveforms_by_theta", "waveforms"):
         if name in arrays:
             arrays[name] = arrays[name].astype(np.float32 if "_by_" in name else np.float64)
@@ -234,7 +254,8 @@ class _Differentiated(eqx.Module):
 
 
 def _assemble(path: Path, parts: Parts, count: int, plan: dict[str, Any], case: Case) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    # Beside the parts, so that nothing of a kill at this point outlives the next run.
+    temporary = parts.folder / "assembled.tmp"
     runs = plan["runs"]
     try:
         with h5py.File(temporary, "w", libver="latest") as file:
@@ -286,7 +307,7 @@ def open_dataset(path: str | Path) -> Dataset:
             scalar_names = tuple(file["scalar_names"].asstr()[:])
             waveform_names = tuple(file["waveform_names"].asstr()[:])
             has = "sensitivities" in file
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, JSONDecodeError) as error:
         raise ValueError(f"{path} is truncated or not a dataset") from error
     case = parse_case(provenance["case"], f"the case in {path}")
     if names != case.space.names:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
-from surrogates.emulator import Network, SideTable, Surrogate, save_surrogate
+from surrogates.emulator import Network, SideTable, Surrogate, ensemble, save_surrogate
 from surrogates.gaussian_process import GaussianProcess
 from surrogates.pod_ridge import PodRidge
 from surrogates.registration import ORDER, even_table
@@ -79,8 +79,8 @@ def train_surrogate(
         "latents": LATENTS,
         **dataclasses.asdict(settings),
     }
-    parts = Parts(path, plan, resume=resume)
     targets = make_targets(dataset, progress=lambda a, b: progress(Progress("registration", a, b)))
+    parts = Parts(path, plan, resume=resume)
     coding = _coding(targets)
     latents = coding.encode(targets)
     folds = _folds(len(targets.rows), members, seed)
@@ -196,7 +196,7 @@ def _surrogate(
         )
         for b in targets.bases
     ]
-    members = jax.tree.map(lambda *a: jnp.stack(a).astype(float), *networks)
+    members = ensemble(networks)
     return Surrogate(
         space=dataset.case.space,
         samples=samples,
