@@ -70,11 +70,8 @@ def train_network(
     started again goes on from there, and ends with the same network. `on_block(step, error)` is
     told the root mean squared error of the runs held out.
     """
-    data = _Data(
-        *(jnp.asarray(a, jnp.float32) for a in (x, y)),
-        None if slopes is None else jnp.asarray(slopes, jnp.float32),
-        *(jnp.asarray(a, jnp.float32) for a in held_out),
-    )
+    single = [None if a is None else jnp.asarray(a, jnp.float32) for a in (x, y, slopes, *held_out)]
+    data = _Data(*single)
     key = jax.random.key(seed)
     network = Network.initial(key, x.shape[1], settings.width, y.shape[1])
     state = _Progress(

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -17,7 +18,7 @@ VERBS = {
     for name in ("demo", "simulate", "fit", "dataset", "train", "predict", "info")
 }
 # The class of all mistakes on a command line, whether typer brings its own click or not.
-_USAGE = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 _WITHOUT_JAX = {"predict", "info"}
 
 

@@ -59,13 +59,13 @@ def _theta(runtime: Runtime, what: list[str]) -> dict[str, float]:
             name, equals, value = item.partition("=")
             if not equals:
                 raise ValueError(f"'{item}' is not name=value, and there is more than one argument")
-            number, _, unit = value.strip().partition(" ")
-            given[name.strip()] = (_number(name, number), unit.strip() or None)
-    for name, (value, unit) in given.items():
+            text, _, unit = value.strip().partition(" ")
+            given[name.strip()] = (_number(name, text), unit.strip() or None)
+    for name, (number, told) in given.items():
         if name not in values:
             raise ValueError(_unknown(runtime, name))
         own = runtime.units[runtime.names.index(name)]
-        values[name] = value if unit in (None, own) else _convert(name, value, unit, own)
+        values[name] = number if told is None or told == own else _convert(name, number, told, own)
     return values
 
 
@@ -106,7 +106,7 @@ def _table_of(path: Path) -> dict[str, tuple[float, str | None]]:
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path} is not {path.suffix or 'TOML'}: {error}") from None
-    rows = {}
+    rows: dict[str, tuple[float, str | None]] = {}
     for name, entry in _flat(table):
         if not isinstance(entry, dict) or set(entry) != {"value", "unit"}:
             raise ValueError(f"{path}: {name} needs {{value = ..., unit = ...}}")
@@ -154,7 +154,8 @@ def _of_twin(runtime: Runtime, path: Path) -> dict[str, Any]:
         for n in runtime.names
     ]
     rng = np.random.default_rng(0)
-    waves, scalars, outside = [], [], set()
+    waves, scalars = [], []
+    outside: set[str] = set()
     for theta in np.stack(columns, axis=1):
         beat = runtime(theta)
         # One error for a whole waveform: within it errors go together.
