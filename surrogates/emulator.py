@@ -1,6 +1,7 @@
 """The emulator: an ensemble of small networks from parameters to registered beats."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ class Network(eqx.Module):
 def _silu(a: Array) -> tuple[Array, Array]:
     s = jax.nn.sigmoid(a)
     return a * s, s * (1 + a * (1 - s))
+
+
+def ensemble(networks: Sequence[Network]) -> Network:
+    """Networks of one shape as one, with a leading axis over members on every leaf."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves).astype(float), *networks)
 
 
 class SideTable(eqx.Module):
@@ -222,7 +228,8 @@ def load_surrogate(path: str | Path) -> Surrogate:
         )
         for side in SIDES
     }
-    members = Network(*(jnp.asarray(arrays[f"network_{name}"], dtype=float) for name in _LAYERS))
+    layers = [jnp.asarray(arrays[f"network_{name}"], dtype=float) for name in _LAYERS]
+    members = ensemble([Network(*member) for member in zip(*layers, strict=True)])
     values = {
         name: jnp.asarray(arrays[name], dtype=bool if arrays[name].dtype == bool else float)
         for name in ARRAYS

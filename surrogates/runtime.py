@@ -134,6 +134,8 @@ class Runtime:
         x -= self._centre
         x /= self._half
         inside = bool(x.max() <= _EDGE and x.min() >= -_EDGE)
+        if not inside and not np.isfinite(x).all():
+            return self._nothing(x)
         known = np.empty(len(self._decode), np.float32)
         known[: self._inputs] = x
         known[self._inputs] = 1
@@ -175,6 +177,13 @@ class Runtime:
             self.waveform_names,
             self.scalar_names,
         )
+
+    def _nothing(self, x: np.ndarray) -> Prediction:
+        """What is said of parameters that are not numbers."""
+        waves = np.full((len(self.waveform_names), self.samples), np.nan, np.float32)
+        scalars = np.full(len(self.scalar_names), np.nan, np.float32)
+        names = (self._outside(x), self.waveform_names, self.scalar_names)
+        return Prediction(waves, waves, waves, scalars, scalars, scalars, False, *names)
 
     def _scalars(self, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not len(self._linear):

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -66,13 +67,23 @@ class CaseFile(_Strict):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A case: `model` with its fixed values, `space` of the box, `box` (n, 2) in its units."""
+    """A case: `model` with its fixed values, `space` of the box, `box` (n, 2) in its units.
+
+    Without a box there is one heart, and nothing but `model` and `table` to use.
+    """
 
     model: ClosedLoop
-    space: ParameterSpace
+    varied: ParameterSpace | None
     box: np.ndarray
     table: CaseFile
     text: str
+
+    @property
+    def space(self) -> ParameterSpace:
+        """Raises `ValueError` if the case has no box."""
+        if self.varied is None:
+            raise ValueError("the case has no [box]: there is nothing to vary")
+        return self.varied
 
     @property
     def simulator(self) -> BeatSimulator:
@@ -121,11 +132,13 @@ def parse_case(text: str, name: str = "the case") -> Case:
         for parameter, quantity in table.parameters.items()
     }
     if fixed:
-        model = ParameterSpace(model, tuple(fixed)).write(model, np.array(list(fixed.values())))
+        values = jnp.array(list(fixed.values()))
+        model = ParameterSpace(model, tuple(fixed)).write(model, values)
     box = np.array(
         [_interval(name, p, known[p], rule) for p, rule in table.box.items()], dtype=float
     ).reshape(-1, 2)
-    return Case(model, ParameterSpace(model, tuple(table.box)), box, table, text)
+    varied = ParameterSpace(model, tuple(table.box)) if table.box else None
+    return Case(model, varied, box, table, text)
 
 
 def _value(name: str, parameter: str, info: ParameterInfo, value: float, unit: str) -> float:
@@ -175,7 +188,9 @@ def whole_prior(part: float, *, runs: int = 400, seed: int = 0, model: str = "cl
 
 
 def _sentence(error: ValidationError) -> str:
-    first: Any = error.errors()[0]
+    # A misspelt key is also a missing one: the first of the two is the cause.
+    errors: list[Any] = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
