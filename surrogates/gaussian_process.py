@@ -12,6 +12,7 @@ from surrogates._pod import Pod
 
 MODES = 80
 _STEPS = 60
+_LEADING, _ENERGY = 20, 0.999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +39,13 @@ class GaussianProcess:
         y, design = pod.encode(waves), _linear(x)
         trend = np.linalg.lstsq(design, y, rcond=None)[0]
         rest = y - design @ trend
-        m, modes = rest.shape
-        # Modes of different size weigh alike in a likelihood with one variance for each.
+        m = len(rest)
+        # The leading modes decide: the small ones are mostly what POD makes of moving fronts.
+        energy = np.cumsum(np.sum(rest**2, axis=0))
+        modes = min(1 + int(np.searchsorted(energy, _ENERGY * energy[-1])), _LEADING)
+        leading = rest[:, :modes]
         inputs = jnp.asarray(x)
-        unit = jnp.asarray(rest / np.sqrt(np.mean(rest**2, axis=0)))
+        unit = jnp.asarray(leading / np.sqrt(np.mean(leading**2, axis=0)))
 
         def loss(log: Array) -> Array:
             covariance = kernel(inputs, inputs, jnp.exp(log[:-1]))

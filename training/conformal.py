@@ -15,7 +15,7 @@ def quantile(residuals: Float[np.ndarray, "runs ..."], level: float = LEVEL) -> 
 
 def shrinkage(
     single: Float[np.ndarray, "runs outputs"], spread: Float[np.ndarray, "points outputs"]
-) -> Float[np.ndarray, " outputs"]:
+) -> float:
     """How much smaller the ensemble's error is than one member's.
 
     Residuals are those of the one member that has not seen a run, and would give intervals that
@@ -25,9 +25,11 @@ def shrinkage(
 
         (ensemble's error / a member's error)² = 1 - mean spread² / mean residual².
 
+    One number for all outputs, the median: that of a single output hangs on its few worst runs.
+
     **Arguments:** `single`: root mean square residuals; `spread`: root mean square spreads, at
     points of the box.
     """
-    share = np.mean(spread**2, axis=0) / np.mean(single**2, axis=0)
+    share = np.median(np.mean(spread**2, axis=0) / np.mean(single**2, axis=0))
     # Near 1 the difference is all noise: a band is never shrunk below a third.
-    return np.sqrt(np.clip(1 - share, 1 / 9, 1.0))
+    return float(np.sqrt(np.clip(1 - share, 1 / 9, 1.0)))

@@ -256,7 +256,7 @@ def _calibrated(
     scalar_shrink = shrinkage(np.abs(scalar_residual), _rms(scalar_spread, 1))
     surrogate = dataclasses.replace(
         plain,
-        wave_band=jnp.asarray(quantile(wave_residual) * wave_shrink[:, None]),
+        wave_band=jnp.asarray(quantile(wave_residual) * wave_shrink),
         scalar_band=jnp.asarray(quantile(scalar_residual) * scalar_shrink),
     )
     card = {
@@ -273,9 +273,7 @@ def _calibrated(
                     dataset.scalar_names, np.abs(scalar_residual).mean(0), strict=True
                 )
             },
-            "ensemble_over_member": {
-                name: float(s) for name, s in zip(ORDER, wave_shrink, strict=True)
-            },
+            "ensemble_over_member": {"waveforms": wave_shrink, "scalars": scalar_shrink},
         },
     }
     return surrogate, card

@@ -50,7 +50,7 @@ def accuracy(card: dict) -> Table:
         first = heading == "waveform"
         table.add_column(heading, justify="left" if first else "right", no_wrap=first)
     for name, error in card["errors"]["waveforms"].items():
-        together = error["mean"] * card["errors"]["ensemble_over_member"][name]
+        together = error["mean"] * card["errors"]["ensemble_over_member"]["waveforms"]
         told = [error["mean"], error["p95"], together, *(b[name] for b in baselines.values())]
         table.add_row(name, *(f"{100 * value:.2f} %" for value in told))
     return table
