@@ -27,6 +27,8 @@ from training.twin import fixed_parameters
 
 LATENTS = 100
 _POINTS = 512
+# What single precision leaves of a number: heart rate, say, is learnt to the last digit.
+_FINEST = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +259,7 @@ def _calibrated(
     surrogate = dataclasses.replace(
         plain,
         wave_band=jnp.asarray(quantile(wave_residual) * wave_shrink),
-        scalar_band=jnp.asarray(quantile(scalar_residual) * scalar_shrink),
+        scalar_band=jnp.asarray(np.maximum(quantile(scalar_residual) * scalar_shrink, _FINEST)),
     )
     card = {
         "level": LEVEL,
