@@ -41,7 +41,7 @@ from twinjax.observables import OBSERVABLES
 from ._report import Report, main
 
 BOX = 0.9
-SETTINGS = {"runs": 400, "members": 4, "width": 256, "steps": 4000}
+SETTINGS = {"runs": 400, "members": 3, "width": 256, "steps": 4000}
 QUICK = {"runs": 100, "members": 2, "width": 64, "steps": 800}
 UNSEEN = 100
 SAMPLES = 100

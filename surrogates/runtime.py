@@ -133,7 +133,7 @@ class Runtime:
         np.log(x, out=x, where=self._box_log & (x > 0))
         x -= self._centre
         x /= self._half
-        inside = bool(x.max() <= _EDGE and x.min() >= -_EDGE)
+        inside = all(-_EDGE <= value <= _EDGE for value in x.tolist())
         if not inside and not np.isfinite(x).all():
             return self._nothing(x)
         known = np.empty(len(self._decode), np.float32)

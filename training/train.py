@@ -44,7 +44,7 @@ def train_surrogate(
     data: str | Path,
     path: str | Path,
     *,
-    members: int = 4,
+    members: int = 3,
     width: int = 256,
     steps: int = 4000,
     samples: int = 100,

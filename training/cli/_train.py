@@ -12,7 +12,7 @@ from training.cli._output import progress_bar, show, show_json
 def train(
     data: Annotated[Path, typer.Argument(help="the dataset")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the heart.surrogate to write")],
-    members: Annotated[int, typer.Option(min=2, help="networks in the ensemble")] = 4,
+    members: Annotated[int, typer.Option(min=2, help="networks in the ensemble")] = 3,
     width: Annotated[int, typer.Option(min=8, help="of each network")] = 256,
     steps: Annotated[int, typer.Option(min=1, help="of each network")] = 4000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
