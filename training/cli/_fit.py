@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from training.cli._output import show as show_line
+from training.cli._output import show as show_on_stdout
 from training.cli._output import show_json
 from twinjax.io import Measurements, read_cohort, read_measurements
 
@@ -75,18 +75,17 @@ def fit(
         show_json({"twin": str(output), "figure": str(figure), **summary(twin)})
         return
     show(twin, person)
-    show_line(f"written: {output}, {figure}")
+    show_on_stdout(f"written: {output}, {figure}")
 
 
 def show(twin: "Twin", person: Measurements) -> None:
     """The tables of a fit on the terminal, its warnings and what was missing."""
     from training.report import identifiability_table, measurement_table, parameter_table
 
-    console = Console()
     for table in (measurement_table(twin), parameter_table(twin), identifiability_table(twin)):
-        console.print(table)
+        show_on_stdout(table)
     if person.missing:
-        console.print(f"not measured: {', '.join(person.missing)}", highlight=False)
+        show_on_stdout(f"not measured: {', '.join(person.missing)}")
     told = twin.diagnostics
     numbers = [
         f"{what} {told[key]:.3g}"
@@ -98,9 +97,9 @@ def show(twin: "Twin", person: Measurements) -> None:
         )
         if key in told
     ]
-    console.print(f"sampler {told['sampler']}: {', '.join(numbers)}", highlight=False)
+    show_on_stdout(f"sampler {told['sampler']}: {', '.join(numbers)}")
     for warning in told["warnings"]:
-        console.print(f"warning: {warning}", style="yellow", highlight=False)
+        show_on_stdout(f"[yellow]warning:[/yellow] {warning}")
 
 
 def _tell(status: Status, stage: str) -> None:
