@@ -89,7 +89,6 @@ def run(quick: bool, report: Report) -> None:
         theta, truth = unseen(case, UNSEEN)
         accuracy(surrogate, theta, truth, report, judge=not quick)
         coverage(surrogate, theta, truth, report, judge=not quick)
-        corners(surrogate, case, report)
         agreement(surrogate, path, theta, report)
         speed(path, theta, folder, report, judge=not quick)
 
@@ -151,34 +150,6 @@ def coverage(
         ("whole curves", waves.all(2).mean()),
     ):
         report.information(f"coverage, {name}", 100 * share, unit="%")
-
-
-def corners(surrogate: Surrogate, case: Case, report: Report) -> None:
-    """Parameter sets spread evenly over the box, where the prior puts few people."""
-    low, high, logarithmic = (
-        np.asarray(a)
-        for a in (
-            surrogate.centre - surrogate.half,
-            surrogate.centre + surrogate.half,
-            surrogate.logarithmic,
-        )
-    )
-    t = low + (high - low) * np.random.default_rng(3).random((UNSEEN, len(low)))
-    theta = np.where(logarithmic, np.exp(np.where(logarithmic, t, 0.0)), t)
-    truth = population(BeatSimulator(case.model, case.space, samples=SAMPLES), theta)
-    seen, variance = population(surrogate, theta), population(surrogate.variance, theta)
-    usable = truth.result == 0
-    errors, inside = [], []
-    for name in ORDER:
-        exact, value = truth.waveforms[name][usable], seen.waveforms[name][usable]
-        miss = np.linalg.norm(value - exact, axis=1) / np.linalg.norm(exact, axis=1)
-        errors.append(miss.mean())
-        reach = 1.6448536 * np.sqrt(variance.waveforms[name][usable])
-        inside.append(np.abs(exact - value) <= reach)
-    row = {"unit": "%", "source": f"{usable.sum()} sets, even over the box"}
-    report.information("error of the worst waveform, even over the box", 100 * max(errors), **row)
-    share = 100 * float(np.mean(inside))
-    report.information("coverage, even over the box", share, reference=90, **row)
 
 
 def agreement(surrogate: Surrogate, path: Path, theta: np.ndarray, report: Report) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.conformal import difficulty, quantile, shrinkage
+from training.conformal import quantile, shrinkage
 
 
 def test_the_rank_of_the_quantile():
@@ -23,18 +23,6 @@ def test_the_ensemble_s_share_is_the_ambiguity_decomposition():
     spread = np.sqrt(np.mean((members - members.mean(1, keepdims=True)) ** 2, axis=1))
     expected = np.sqrt(np.mean(together**2) / np.mean(single**2))
     assert shrinkage(single, spread) == pytest.approx(expected, rel=0.02)
-
-
-def test_the_growth_of_errors_is_found():
-    rng = np.random.default_rng(2)
-    x = rng.uniform(-1, 1, (2000, 6))
-    size = np.mean(x**2, axis=1)
-    residuals = np.exp(3.0 * size)[:, None] * np.abs(rng.standard_normal((2000, 20)))
-    rate, middle = difficulty(x, residuals)
-    assert rate == pytest.approx(3.0, abs=0.2)
-    assert middle == pytest.approx(1 / 3, abs=0.01)
-    # Errors that shrink towards the corners are not followed: bands stay as wide as they are.
-    assert difficulty(x, np.exp(-size)[:, None])[0] == 0
 
 
 def test_intervals_of_an_ensemble_cover_what_they_promise():
