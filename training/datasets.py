@@ -4,12 +4,8 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 import twinjax
-from training._application import configure
 from training._parts import Parts
+from training._workers import worker_processes
 from training.case import Case, parse_case
 from twinjax import RESULTS, population
 from twinjax.observables import OBSERVABLES, WAVEFORMS
@@ -185,23 +181,8 @@ def _results(jobs: list[tuple], workers: int) -> Iterator[tuple[int, dict[str, n
         for job in jobs:
             yield job[0], _run(*job[1:])
         return
-    # Spawned, since a fork of a process that has used JAX may wait for ever.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+    with worker_processes(workers) as pool:
         yield from zip((job[0] for job in jobs), pool.map(_run_job, jobs), strict=True)
-
-
-def _start_worker() -> None:
-    """Configures a worker, and ends it with its parent, even one that was killed."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            multiprocessing.connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    configure()
 
 
 def _run_job(job: tuple) -> dict[str, np.ndarray]:

@@ -118,7 +118,7 @@ class _Beat(eqx.Module):
     model: AbstractPeriodicModel
     prepared: Any
     nodes: Any  # the drive at the n + 1 ends of steps
-    stages: Any  # the drive at the four stages of each step, leading axes (n, 4)
+    drives: tuple[Any, Any, Any]  # the drive at the start, middle and end of each step
     step: Float[Array, ""]
     result: Int[Array, ""]
 
@@ -126,19 +126,24 @@ class _Beat(eqx.Module):
         self.model = model
         self.prepared = model.prepare()
         drive = model.drive(self.prepared, jnp.linspace(0.0, 1.0, 2 * steps + 1))
-        index = 2 * jnp.arange(steps)[:, None] + jnp.array([[0, 1, 1, 2]])
-        self.nodes = jax.tree.map(lambda d: d[::2], drive)
-        self.stages = jax.tree.map(lambda d: d[index], drive)
+
+        def drive_at(first: int, last: int | None) -> Any:
+            return jax.tree.map(lambda d: d[first:last:2], drive)
+
+        self.nodes = drive_at(0, None)
+        self.drives = (drive_at(0, -2), drive_at(1, None), drive_at(2, None))
         self.step = model.period() / steps
         reach = self.step * model.fastest_rate(self.prepared, self.nodes)
         self.result = jnp.where(reach < _STABLE, RESULTS.successful, RESULTS.step_too_long)
 
-    def advance(self, state: Any, stages: Any) -> Any:
+    def advance(self, state: Any, drives: tuple[Any, Any, Any]) -> Any:
         """One Runge-Kutta step.
 
         The stages are a loop: written out, the compiler repeats their arithmetic in each output,
         which is slower to compile and to run.
         """
+        # Repeated here and not before the loop: for a population that array leaves the cache.
+        stages = jax.tree.map(lambda a, b, c: jnp.stack([a, b, b, c]), *drives)
         ahead = self.step * jnp.array([0.5, 0.5, 1.0, 0.0])
         weight = self.step * jnp.array([1.0, 2.0, 2.0, 1.0]) / 6
 
@@ -152,7 +157,7 @@ class _Beat(eqx.Module):
         return jax.lax.scan(stage, (state, state), (stages, ahead, weight))[0][1]
 
     def final(self, state: Any) -> Any:
-        return jax.lax.scan(lambda s, d: (self.advance(s, d), None), state, self.stages)[0]
+        return jax.lax.scan(lambda s, d: (self.advance(s, d), None), state, self.drives)[0]
 
     def trajectory(self, state: Any) -> tuple[Any, Any]:
         """The state at the end, and at all n + 1 nodes."""
@@ -161,7 +166,7 @@ class _Beat(eqx.Module):
             after = self.advance(s, d)
             return after, after
 
-        final, path = jax.lax.scan(step, state, self.stages)
+        final, path = jax.lax.scan(step, state, self.drives)
         return final, jax.tree.map(lambda s, p: jnp.concatenate([s[None], p]), state, path)
 
 

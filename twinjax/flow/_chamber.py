@@ -1,6 +1,7 @@
 """Heart chambers: pressure from volume and phase of the beat."""
 
 import abc
+import math
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -51,13 +52,29 @@ class ElastanceChamber(AbstractChamber):
 
     def stiffness(self, phase: Float[Array, ""]) -> Float[Array, ""]:
         since = jnp.mod(phase - self.onset, 1.0)
-        rising = 0.5 * (1 - jnp.cos(jnp.pi * since / self.contraction))
-        falling = 0.5 * (1 + jnp.cos(jnp.pi * (since - self.contraction) / self.relaxation))
-        end = self.contraction + self.relaxation
-        activation = jnp.where(
-            since < self.contraction, rising, jnp.where(since < end, falling, 0.0)
-        )
-        return self.active_elastance * activation + self.passive_elastance
+        falling = 1 + (since - self.contraction) / self.relaxation
+        course = jnp.where(since < self.contraction, since / self.contraction, falling)
+        return self.active_elastance * _bell(jnp.minimum(course, 2.0)) + self.passive_elastance
 
     def pressure(self, volume: Float[Array, ""], stiffness: Float[Array, ""]) -> Float[Array, ""]:
         return stiffness * (volume - self.unstressed_volume)
+
+
+# sin(π t / 2) = t (c₀ + c₁ t² + ...), the Taylor series, to the last digit of float64 on [-1, 1].
+_SINE = tuple(
+    (-1) ** k * (math.pi / 2) ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(11)
+)
+
+
+def _bell(course: Float[Array, "..."]) -> Float[Array, "..."]:
+    """½ (1 - cos π u) for u from 0 to 2, as sin²(π (1 - |1 - u|) / 2).
+
+    A polynomial, since on a CPU XLA computes the cosine of float64 number by number, at ten
+    times the cost; elastances were a third of the work of a beat.
+    """
+    t = 1 - jnp.abs(1 - course)
+    square = t * t
+    series = jnp.full_like(t, _SINE[-1])
+    for coefficient in _SINE[-2::-1]:
+        series = series * square + coefficient
+    return (t * series) ** 2
