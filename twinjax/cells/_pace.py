@@ -93,7 +93,7 @@ NET = ("INaL", "ICaL", "IKr", "IKs", "IK1", "Ito")
 def net_current(cell: AbstractCell, state: Any) -> dict[str, Array]:
     """Records calcium, and the sum of the six currents whose integral over a beat is qNet."""
     currents = cell.currents(state)
-    return {**calcium(cell, state), "net": sum(currents[name] for name in NET)}
+    return {**calcium(cell, state), "net": sum((currents[name] for name in NET), jnp.zeros(()))}
 
 
 def pace(

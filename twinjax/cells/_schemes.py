@@ -111,7 +111,7 @@ def _advance(state: Any, rates: Any, length: Any) -> Any:
 def _with_diagonal(cell: AbstractCell, state: Any, stimulus: Any) -> tuple[Any, list[Any]]:
     """The rates, and d rate / d its own variable of those that are no gates."""
     rates = cell.rates(state, stimulus)
-    diagonal = []
+    diagonal: list[Any] = []
     for i, rate in enumerate(rates):
 
         def own(x: Any, i: int = i) -> Any:
