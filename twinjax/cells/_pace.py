@@ -118,14 +118,21 @@ def pace(
     and what `record` gives, at the nodes of the grid; state at the end. Reverse mode recomputes
     every step from its start, and stores one state a step.
     """
+    grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
+    state = cell.initial_state() if state is None else state
+    return _paced(cell, state, beats, grid, amplitude, scheme, record, throw)
+
+
+def usual_protocol(
+    cell: AbstractCell, grid: Grid | None, amplitude: Any, scheme: AbstractScheme | None
+) -> tuple[Grid, Any, AbstractScheme]:
+    """What is not given, as `pace` says."""
     usual = cell.about.stimulus
     if grid is None:
         grid = even_grid(1000.0, 0.05) if usual is None else beat_grid(1000.0, usual[1])
     if amplitude is None:
         amplitude = 0.0 if usual is None else usual[0]
-    scheme = RushLarsen2() if scheme is None else scheme
-    state = cell.initial_state() if state is None else state
-    return _paced(cell, state, beats, grid, amplitude, scheme, record, throw)
+    return grid, amplitude, RushLarsen2() if scheme is None else scheme
 
 
 @eqx.filter_jit

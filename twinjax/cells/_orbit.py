@@ -1,0 +1,102 @@
+"""The periodic orbit of a paced cell, without pacing it a thousand times."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from twinjax._results import RESULTS
+from twinjax._solve import Solution, _broyden, _dense_solve, _finish
+from twinjax.cells._cell import AbstractCell, as_arrays
+from twinjax.cells._pace import Grid, calcium, dtype_of, final_state, pace, usual_protocol
+from twinjax.cells._schemes import AbstractScheme
+
+# The smallest scale of a state variable; gates below it may be wrong in their last digits.
+_SMALLEST = 1e-6
+
+
+def periodic(
+    cell: AbstractCell,
+    *,
+    state: Any = None,
+    grid: Grid | None = None,
+    amplitude: Any = None,
+    scheme: AbstractScheme | None = None,
+    record: Callable[[AbstractCell, Any], dict[str, Any]] = calcium,
+    warm_up: int = 3,
+    rtol: float = 1e-8,
+    max_beats: int = 60,
+    throw: bool = True,
+) -> Solution:
+    """Finds the state that one paced beat maps onto itself, and records that beat.
+
+    A few plain beats, then Newton's method on the beat map with Broyden's updates of the exact
+    Jacobian. Derivatives, forward and reverse, come from the implicit-function rule. Where the
+    equations conserve something, c(x), the orbits form families, and that of the start is found:
+    with P the beat and n the direction of ∇c, the root is that of P(x) - x + n (c(start) - c(x)).
+
+    **Arguments:** as of `pace`; `rtol` bounds the change over a beat of each state variable,
+    relative to its value; `max_beats` bounds the work.
+
+    **Returns:** `Solution` with `stats["beats"]`, those run after the one Jacobian, and
+    `stats["residual"]`. An orbit of two beats (alternans) is not found: the result says so.
+    """
+    grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
+    state = cell.initial_state() if state is None else state
+    return _periodic(cell, state, grid, amplitude, scheme, record, warm_up, rtol, max_beats, throw)
+
+
+@eqx.filter_jit
+def _periodic(
+    cell: AbstractCell,
+    state: Any,
+    grid: Grid,
+    amplitude: Any,
+    scheme: AbstractScheme,
+    record: Callable,
+    warm_up: int,
+    rtol: float,
+    max_beats: int,
+    throw: bool,
+) -> Solution:
+    start, unravel = ravel_pytree(as_arrays(state, jnp.zeros(np.shape(state[0]), dtype_of(cell))))
+    scale = jnp.maximum(jnp.abs(start), _SMALLEST)
+
+    def conserved(y: Array) -> Array:
+        return jnp.array(cell.conserved(unravel(y * scale)), dtype=y.dtype)
+
+    y0 = start / scale
+    c0 = conserved(y0)
+    slopes = jax.lax.stop_gradient(jax.jacfwd(conserved)(y0))
+    # Directions in which each conserved quantity grows by 1 and the others stay.
+    directions = jnp.linalg.pinv(slopes) if c0.size else jnp.zeros((y0.size, 0))
+
+    def beat(y: Array) -> Array:
+        after = final_state(cell, unravel(y * scale), grid, amplitude, scheme)
+        return ravel_pytree(after)[0] / scale + directions @ (c0 - conserved(y))
+
+    def residual(y: Array) -> Array:
+        return beat(y) - y
+
+    def search(_: Any, y: Array) -> tuple[Array, dict[str, Array]]:
+        return _broyden(beat, y, warm_up, rtol, max_beats)
+
+    y, stats = jax.lax.custom_root(residual, y0, search, _dense_solve, has_aux=True)
+    found = pace(
+        cell,
+        state=unravel(y * scale),
+        grid=grid,
+        amplitude=amplitude,
+        scheme=scheme,
+        record=record,
+        throw=False,
+    )
+    result = jnp.where(stats["residual"] <= rtol, RESULTS.successful, RESULTS.not_periodic)
+    result = jnp.where(found.result == RESULTS.successful, result, found.result)
+    periodic = unravel(y * scale)
+    return _finish(Solution(found.times, found.observations, periodic, stats, result), throw)
