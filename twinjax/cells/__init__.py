@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 
+from twinjax.cells._aliev_panfilov_1996 import AlievPanfilov1996
 from twinjax.cells._biomarkers import biomarkers, cycle_length
+from twinjax.cells._bueno_orovio_2008 import (
+    BuenoOrovio2008,
+    bueno_orovio_2008_endo,
+    bueno_orovio_2008_epi,
+    bueno_orovio_2008_m,
+)
 from twinjax.cells._cell import About, AbstractCell, Gate, gate
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
+from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
+from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
 from twinjax.cells._ohara_rudy_2011 import OHaraRudy2011, ohara_rudy_2011_epi, ohara_rudy_2011_m
 from twinjax.cells._orbit import periodic
 from twinjax.cells._pace import (
@@ -29,14 +38,35 @@ from twinjax.cells._schemes import (
     RushLarsen,
     RushLarsen2,
 )
+from twinjax.cells._tentusscher_panfilov_2006 import (
+    TenTusscherPanfilov2006,
+    tentusscher_panfilov_2006_endo,
+    tentusscher_panfilov_2006_m,
+)
+from twinjax.cells._torord import ToRORd, torord
 
 # Constructors, by the names under which the models are listed and run.
 MODELS: dict[str, Callable[[], AbstractCell]] = {
+    "aliev-panfilov-1996": AlievPanfilov1996,
+    "bueno-orovio-2008-endo": bueno_orovio_2008_endo,
+    "bueno-orovio-2008-epi": bueno_orovio_2008_epi,
+    "bueno-orovio-2008-m": bueno_orovio_2008_m,
     "courtemanche-1998": Courtemanche1998,
+    "fenton-karma-1998": fenton_karma_1998,
     "luo-rudy-1991": LuoRudy1991,
+    "mitchell-schaeffer-2003": MitchellSchaeffer2003,
     "ohara-rudy-2011-endo": OHaraRudy2011,
     "ohara-rudy-2011-epi": ohara_rudy_2011_epi,
     "ohara-rudy-2011-m": ohara_rudy_2011_m,
+    "tentusscher-panfilov-2006-endo": tentusscher_panfilov_2006_endo,
+    "tentusscher-panfilov-2006-epi": TenTusscherPanfilov2006,
+    "tentusscher-panfilov-2006-m": tentusscher_panfilov_2006_m,
+    "tomek-torord-2019-fkatp-endo": partial(torord, "endo"),
+    "tomek-torord-2019-fkatp-epi": partial(torord, "epi"),
+    "tomek-torord-2019-fkatp-mid": partial(torord, "mid"),
+    "tomek-torord-dynCl-endo": partial(torord, "endo", dynamic_chloride=True),
+    "tomek-torord-dynCl-epi": partial(torord, "epi", dynamic_chloride=True),
+    "tomek-torord-dynCl-mid": partial(torord, "mid", dynamic_chloride=True),
 }
 
 __all__ = [
@@ -47,22 +77,32 @@ __all__ = [
     "About",
     "AbstractCell",
     "AbstractScheme",
+    "AlievPanfilov1996",
+    "BuenoOrovio2008",
     "Courtemanche1998",
+    "FentonKarma1998",
     "ForwardEuler",
     "Gate",
     "GeneralisedRushLarsen",
     "GeneralisedRushLarsen2",
     "Grid",
     "LuoRudy1991",
+    "MitchellSchaeffer2003",
     "OHaraRudy2011",
     "RushLarsen",
     "RushLarsen2",
     "Setting",
+    "TenTusscherPanfilov2006",
+    "ToRORd",
     "beat_grid",
     "biomarkers",
+    "bueno_orovio_2008_endo",
+    "bueno_orovio_2008_epi",
+    "bueno_orovio_2008_m",
     "calcium",
     "cycle_length",
     "even_grid",
+    "fenton_karma_1998",
     "gate",
     "join",
     "net_current",
@@ -70,4 +110,7 @@ __all__ = [
     "ohara_rudy_2011_m",
     "pace",
     "periodic",
+    "tentusscher_panfilov_2006_endo",
+    "tentusscher_panfilov_2006_m",
+    "torord",
 ]
