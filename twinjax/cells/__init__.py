@@ -1,6 +1,7 @@
 """Cell models: one published equation set a file."""
 
 from collections.abc import Callable
+from functools import partial
 
 from twinjax.cells._aliev_panfilov_1996 import AlievPanfilov1996
 from twinjax.cells._biomarkers import biomarkers, cycle_length
@@ -11,10 +12,12 @@ from twinjax.cells._bueno_orovio_2008 import (
     bueno_orovio_2008_m,
 )
 from twinjax.cells._cell import About, AbstractCell, Gate, gate
+from twinjax.cells._cipa_v1 import CipaV1
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
 from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
 from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
+from twinjax.cells._noble_1962 import Noble1962
 from twinjax.cells._ohara_rudy_2011 import OHaraRudy2011, ohara_rudy_2011_epi, ohara_rudy_2011_m
 from twinjax.cells._orbit import periodic
 from twinjax.cells._pace import (
@@ -55,9 +58,11 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
     "fenton-karma-1998": fenton_karma_1998,
     "luo-rudy-1991": LuoRudy1991,
     "mitchell-schaeffer-2003": MitchellSchaeffer2003,
+    "noble-1962": Noble1962,
     "ohara-rudy-2011-endo": OHaraRudy2011,
     "ohara-rudy-2011-epi": ohara_rudy_2011_epi,
     "ohara-rudy-2011-m": ohara_rudy_2011_m,
+    "ohara-rudy-cipa-v1-2017-endo": CipaV1,
     "tentusscher-panfilov-2006-endo": tentusscher_panfilov_2006_endo,
     "tentusscher-panfilov-2006-epi": TenTusscherPanfilov2006,
     "tentusscher-panfilov-2006-m": tentusscher_panfilov_2006_m,
@@ -79,6 +84,7 @@ __all__ = [
     "AbstractScheme",
     "AlievPanfilov1996",
     "BuenoOrovio2008",
+    "CipaV1",
     "Courtemanche1998",
     "FentonKarma1998",
     "ForwardEuler",
@@ -88,6 +94,7 @@ __all__ = [
     "Grid",
     "LuoRudy1991",
     "MitchellSchaeffer2003",
+    "Noble1962",
     "OHaraRudy2011",
     "RushLarsen",
     "RushLarsen2",
