@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from twinjax.cells import MODELS, OHaraRudy2011
+from twinjax.cells import MODELS, CipaV1, OHaraRudy2011
 
 NAMES = [name for name in MODELS if name.startswith("ohara-rudy")]
 
@@ -58,3 +58,24 @@ def test_regions_scale_what_the_supplement_says():
 def test_an_unknown_region_is_refused():
     with pytest.raises(ValueError, match="unknown region 'epicard'; did you mean 'epi'\\?"):
         OHaraRudy2011(region="epicard")
+
+
+def test_fractions_of_the_channel_are_conserved_with_a_drug():
+    cell = CipaV1(concentration=5.0, k_max=30.0, k_u=2e-3, n=0.8, half_max=50.0, v_half=-40.0)
+    bound = {"o": 0.2, "io": 0.1, "ic1": 0.3, "o_bound": 0.1, "io_bound": 0.2, "c_bound": 0.1}
+    state = at(cell, v=10.0, ic2=0.0, c1=0.0, c2=0.0, **bound)
+    slopes = cell.derivatives(state, 0.0)
+    fractions, rate = jax.jvp(lambda s: cell.conserved(s)[1], (state,), (slopes,))
+    assert float(fractions) == pytest.approx(1.0, rel=1e-15)
+    assert abs(float(rate)) < 1e-16
+
+
+def test_a_drug_binds_and_leaves_at_the_rates_of_li_2017():
+    cell = CipaV1(concentration=5.0, k_max=30.0, k_u=2e-3, n=0.8, half_max=50.0, v_half=-40.0)
+    share = 5.0**0.8 / (5.0**0.8 + 50.0) * 30.0
+    rates = cell.rates(at(cell, v=10.0), 0.0)
+    o, io = (float(at(cell).o), float(at(cell).io))
+    assert float(rates.o_bound.steady) == pytest.approx(share * 2e-3 * o / (2e-3 + 3.5e-5))
+    ratio = 0.149 * 2.412**1.7 / (0.008978 * 5.682**1.7) * jnp.exp((0.004668 + 0.02215) * 10.0)
+    leaving = 2e-3 * float(ratio) + 3.5e-5
+    assert float(rates.io_bound.steady) == pytest.approx(share * 2e-3 * io / leaving)
