@@ -13,8 +13,10 @@ from twinjax.cells._bueno_orovio_2008 import (
 )
 from twinjax.cells._cell import About, AbstractCell, Gate, gate
 from twinjax.cells._cipa_v1 import CipaV1
+from twinjax.cells._clamp import ClampRecord, voltage_clamp
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
 from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
+from twinjax.cells._grandi_2010 import Grandi2010, grandi_2010_endo, grandi_2010_epi
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
 from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
 from twinjax.cells._noble_1962 import Noble1962
@@ -33,6 +35,16 @@ from twinjax.cells._pace import (
     net_current,
     pace,
 )
+from twinjax.cells._protocols import (
+    Restitution,
+    Spontaneous,
+    SteadyPacing,
+    dynamic_restitution,
+    padded,
+    s1_s2_restitution,
+    spontaneous,
+    steady_pacing,
+)
 from twinjax.cells._schemes import (
     AbstractScheme,
     ForwardEuler,
@@ -41,6 +53,7 @@ from twinjax.cells._schemes import (
     RushLarsen,
     RushLarsen2,
 )
+from twinjax.cells._stewart_2009 import Stewart2009, stewart_2009_spontaneous
 from twinjax.cells._tentusscher_panfilov_2006 import (
     TenTusscherPanfilov2006,
     tentusscher_panfilov_2006_endo,
@@ -56,6 +69,8 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
     "bueno-orovio-2008-m": bueno_orovio_2008_m,
     "courtemanche-1998": Courtemanche1998,
     "fenton-karma-1998": fenton_karma_1998,
+    "grandi-2010-endo": grandi_2010_endo,
+    "grandi-2010-epi": grandi_2010_epi,
     "luo-rudy-1991": LuoRudy1991,
     "mitchell-schaeffer-2003": MitchellSchaeffer2003,
     "noble-1962": Noble1962,
@@ -63,6 +78,8 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
     "ohara-rudy-2011-epi": ohara_rudy_2011_epi,
     "ohara-rudy-2011-m": ohara_rudy_2011_m,
     "ohara-rudy-cipa-v1-2017-endo": CipaV1,
+    "stewart-2009-paced": Stewart2009,
+    "stewart-2009-spontaneous": stewart_2009_spontaneous,
     "tentusscher-panfilov-2006-endo": tentusscher_panfilov_2006_endo,
     "tentusscher-panfilov-2006-epi": TenTusscherPanfilov2006,
     "tentusscher-panfilov-2006-m": tentusscher_panfilov_2006_m,
@@ -85,20 +102,26 @@ __all__ = [
     "AlievPanfilov1996",
     "BuenoOrovio2008",
     "CipaV1",
+    "ClampRecord",
     "Courtemanche1998",
     "FentonKarma1998",
     "ForwardEuler",
     "Gate",
     "GeneralisedRushLarsen",
     "GeneralisedRushLarsen2",
+    "Grandi2010",
     "Grid",
     "LuoRudy1991",
     "MitchellSchaeffer2003",
     "Noble1962",
     "OHaraRudy2011",
+    "Restitution",
     "RushLarsen",
     "RushLarsen2",
     "Setting",
+    "Spontaneous",
+    "SteadyPacing",
+    "Stewart2009",
     "TenTusscherPanfilov2006",
     "ToRORd",
     "beat_grid",
@@ -108,16 +131,25 @@ __all__ = [
     "bueno_orovio_2008_m",
     "calcium",
     "cycle_length",
+    "dynamic_restitution",
     "even_grid",
     "fenton_karma_1998",
     "gate",
+    "grandi_2010_endo",
+    "grandi_2010_epi",
     "join",
     "net_current",
     "ohara_rudy_2011_epi",
     "ohara_rudy_2011_m",
     "pace",
+    "padded",
     "periodic",
+    "s1_s2_restitution",
+    "spontaneous",
+    "steady_pacing",
+    "stewart_2009_spontaneous",
     "tentusscher_panfilov_2006_endo",
     "tentusscher_panfilov_2006_m",
     "torord",
+    "voltage_clamp",
 ]
