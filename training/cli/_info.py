@@ -11,7 +11,9 @@ from training.cli._output import key_values, show, show_json
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="a dataset, surrogate, twin, beat or prediction")],
+    file: Annotated[
+        Path, typer.Argument(help="a dataset, surrogate, twin, beat, prediction or cell")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Say what a file is, and where it came from."""
@@ -74,6 +76,11 @@ def _hdf5(path: Path) -> dict[str, Any]:
                     "failed": int(file.attrs["failed"]),
                     "parameters": ", ".join(file["names"].asstr()[:]),
                     "sensitivities": "sensitivities" in file,
+                }
+            if kind == "cell":
+                told["biomarkers"] = {
+                    f"{name} [{item.attrs['unit']}]": f"{item[()]:.4g}"
+                    for name, item in file["scalars"].items()
                 }
             if "draws" in file:
                 told |= {
