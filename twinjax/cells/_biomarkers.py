@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from twinjax._solve import Solution
 
-FRACTIONS = (30, 50, 90)
+FRACTIONS = (30, 40, 50, 90)
 
 
 def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
@@ -17,9 +17,10 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
 
     - `resting_potential`, `peak_potential` [mV]: at the start of the beat, and the maximum.
     - `upstroke_velocity` [mV/ms]: maximum dV/dt, stimulus included, and `upstroke_time` [ms].
-    - `apd30`, `apd50`, `apd90` [ms]: from the upstroke to where V has fallen by that share of the
-      way from the peak to the resting potential, for the first time; `triangulation` is
-      apd90 - apd30. NaN where it does not within the beat: a failure of repolarisation.
+    - `apd30`, `apd40`, `apd50`, `apd90` [ms]: from the upstroke to where V has fallen by that share
+      of the way from the peak to the resting potential, for the first time; `triangulation` is
+      apd90 - apd30, `triangulation40` apd90 - apd40. NaN where it does not within the beat: a
+      failure of repolarisation.
     - `calcium_diastolic`, `calcium_amplitude` [mM]: at the start, and the maximum less that;
       `calcium_duration80`, `calcium_duration90` [ms]: from the start of the beat to 80 and 90 %
       recovery.
@@ -41,6 +42,7 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
         level = height - percent / 100 * (height - v[0])
         found[f"apd{percent}"] = _falls_below(t, v, slope, level, summit) - when
     found["triangulation"] = found["apd90"] - found["apd30"]
+    found["triangulation40"] = found["apd90"] - found["apd40"]
     late = (t > when + 100) & (v > -60)
     found["early_afterdepolarisation"] = jnp.max(jnp.where(late, slope, -jnp.inf), initial=-1e3)
     found["repolarised"] = jnp.isfinite(found["apd90"]).astype(v.dtype)
@@ -91,7 +93,7 @@ def _peak(t: Array, y: Array, slope: Array) -> tuple[Array, Array]:
     # The maximum lies after the top node where it still rises there, else before it.
     i = jnp.clip(jnp.where(slope[top] > 0, top, top - 1), 0, y.shape[0] - 2)
     h = t[i + 1] - t[i]
-    chord = (y[i + 1] - y[i]) / h
+    chord = (y[i + 1] - y[i]) / jnp.where(h > 0, h, 1.0)  # padded grids have steps of no length
     s0, s1 = slope[i], slope[i + 1]
     # y' = s0 + 2 (3 chord - 2 s0 - s1) u + 3 (s0 + s1 - 2 chord) u², u from 0 to 1.
     a, b, c = 3 * (s0 + s1 - 2 * chord), 3 * chord - 2 * s0 - s1, s0
@@ -129,10 +131,16 @@ def _hermite(h: Array, y0: Array, y1: Array, s0: Array, s1: Array, u: Array) -> 
 
 
 def _slopes(t: Array, y: Array) -> Array:
-    """Derivatives at nodes: of the parabola through each node and its neighbours."""
+    """Derivatives at nodes: of the parabola through each node and its neighbours.
+
+    A step of no length, as padded grids have, is no neighbour: there the chord of the other side.
+    """
     h = jnp.diff(t)
-    chord = jnp.diff(y) / h
-    inner = (chord[:-1] * h[1:] + chord[1:] * h[:-1]) / (h[1:] + h[:-1])
+    chord = jnp.diff(y) / jnp.where(h > 0, h, 1.0)
+    before, after = h[:-1] > 0, h[1:] > 0
+    both = jnp.where(before & after, h[1:] + h[:-1], 1.0)
+    inner = (chord[:-1] * h[1:] + chord[1:] * h[:-1]) / both
+    inner = jnp.where(before & after, inner, jnp.where(before, chord[:-1], chord[1:]))
     return jnp.concatenate([chord[:1], inner, chord[-1:]])
 
 
