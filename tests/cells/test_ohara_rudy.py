@@ -1,5 +1,7 @@
 """O'Hara-Rudy 2011 and what is built on it: balances, regions, the hERG scheme with a drug."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -73,9 +75,13 @@ def test_fractions_of_the_channel_are_conserved_with_a_drug():
 def test_a_drug_binds_and_leaves_at_the_rates_of_li_2017():
     cell = CipaV1(concentration=5.0, k_max=30.0, k_u=2e-3, n=0.8, half_max=50.0, v_half=-40.0)
     share = 5.0**0.8 / (5.0**0.8 + 50.0) * 30.0
-    rates = cell.rates(at(cell, v=10.0), 0.0)
-    o, io = (float(at(cell).o), float(at(cell).io))
-    assert float(rates.o_bound.steady) == pytest.approx(share * 2e-3 * o / (2e-3 + 3.5e-5))
-    ratio = 0.149 * 2.412**1.7 / (0.008978 * 5.682**1.7) * jnp.exp((0.004668 + 0.02215) * 10.0)
-    leaving = 2e-3 * float(ratio) + 3.5e-5
-    assert float(rates.io_bound.steady) == pytest.approx(share * 2e-3 * io / leaving)
+    transitions = cell.rates(at(cell, v=10.0), 0.0).o.transitions
+    assert float(transitions["o", "o_bound"]) == pytest.approx(share * 2e-3, rel=1e-12)
+    assert float(transitions["io", "io_bound"]) == pytest.approx(share * 2e-3, rel=1e-12)
+    # Where no drug is trapped, O, IO and their bound states form a cycle without a net flux.
+    cycle = (("o", "io"), ("io", "io_bound"), ("io_bound", "io"), ("io", "o"))
+    forth, on, off, back = (float(transitions[pair]) for pair in cycle)
+    assert off / on * share == pytest.approx(forth / back, rel=1e-12)
+    # k_t / (1 + exp(-(V - v_half) / 6.789)), at V - v_half = 50 mV.
+    reopening = 3.5e-5 / (1 + math.exp(-50 / 6.789))
+    assert float(transitions["c_bound", "o_bound"]) == pytest.approx(reopening, rel=1e-12)

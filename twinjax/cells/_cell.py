@@ -8,6 +8,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
+from twinjax.cells._markov import Occupancy
+
 S = TypeVar("S", bound=tuple)
 
 
@@ -64,6 +66,8 @@ class AbstractCell(eqx.Module):
     def rates(self, state: Any, stimulus: Any) -> Any:
         """For each state variable a `Gate`, or its time derivative [1/ms]; a tuple like the state.
 
+        States of a Markov scheme have what `markov` gives.
+
         **Arguments:** `stimulus` is a current in the model's unit; a depolarising one is negative.
         """
 
@@ -83,7 +87,10 @@ class AbstractCell(eqx.Module):
         """Time derivative of the state [1/ms]."""
         rates = self.rates(state, stimulus)
         return type(state)(
-            *(r.rate(x) if isinstance(r, Gate) else r for r, x in zip(rates, state, strict=True))
+            *(
+                r.rate(x) if isinstance(r, Gate | Occupancy) else r
+                for r, x in zip(rates, state, strict=True)
+            )
         )
 
 

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
 from twinjax._parameters import parameter
-from twinjax.cells._cell import About, AbstractCell, Gate
+from twinjax.cells._cell import About, AbstractCell
 from twinjax.cells._functions import boltzmann
+from twinjax.cells._markov import Occupancy, markov
 from twinjax.cells._ohara_rudy_2011 import CITE as ORD
 from twinjax.cells._ohara_rudy_2011 import CONDUCTANCES, REGIONS
 from twinjax.cells._ohara_rudy_equations import all_currents, charge, common_rates
@@ -19,22 +20,22 @@ HERG = "Li et al. 2017, Circ Arrhythm Electrophysiol 10:e004628"
 
 # Transitions of hERG as a e^{b V} q^{(37 - 20)/10} [1/ms]: Li et al. 2017, supplement.
 _TRANSITIONS = {
-    name: (a * q**1.7, b)
-    for name, a, b, q in (
-        ("c1_c2", 0.0264, 4.631e-5, 4.843),
-        ("c2_c1", 4.986e-6, -0.004226, 4.23),
-        ("ic2_io", 0.001214, 0.008516, 4.962),
-        ("io_ic2", 1.854e-5, -0.04641, 3.769),
-        ("ic1_ic2", 0.0007868, 1.535e-8, 4.942),
-        ("ic2_ic1", 5.455e-6, -0.1688, 4.156),
-        ("c2_o", 0.005509, 7.771e-9, 4.22),
-        ("o_c2", 0.001416, -0.02877, 1.459),
-        ("c1_ic1", 0.4492, 0.008595, 5.0),
-        ("ic1_c1", 0.01241, 0.1725, 5.568),
-        ("c2_ic2", 0.3181, 3.613e-8, 4.663),
-        ("ic2_c2", 0.3226, -0.0006575, 5.0),
-        ("o_io", 0.149, 0.004668, 2.412),
-        ("io_o", 0.008978, -0.02215, 5.682),
+    (origin, target): (a * q**1.7, b)
+    for origin, target, a, b, q in (
+        ("c1", "c2", 0.0264, 4.631e-5, 4.843),
+        ("c2", "c1", 4.986e-6, -0.004226, 4.23),
+        ("ic2", "io", 0.001214, 0.008516, 4.962),
+        ("io", "ic2", 1.854e-5, -0.04641, 3.769),
+        ("ic1", "ic2", 0.0007868, 1.535e-8, 4.942),
+        ("ic2", "ic1", 5.455e-6, -0.1688, 4.156),
+        ("c2", "o", 0.005509, 7.771e-9, 4.22),
+        ("o", "c2", 0.001416, -0.02877, 1.459),
+        ("c1", "ic1", 0.4492, 0.008595, 5.0),
+        ("ic1", "c1", 0.01241, 0.1725, 5.568),
+        ("c2", "ic2", 0.3181, 3.613e-8, 4.663),
+        ("ic2", "c2", 0.3226, -0.0006575, 5.0),
+        ("o", "io", 0.149, 0.004668, 2.412),
+        ("io", "o", 0.008978, -0.02215, 5.682),
     )
 }
 
@@ -223,39 +224,24 @@ class CipaV1(AbstractCell):
         return charge(self, state), free + state.io_bound + state.o_bound + state.c_bound
 
 
-def _herg(cell: CipaV1, s: State) -> dict[str, Any]:
-    r = {name: a * jnp.exp(b * s.v) for name, (a, b) in _TRANSITIONS.items()}
+def _herg(cell: CipaV1, s: State) -> dict[str, Occupancy]:
+    rates = {pair: a * jnp.exp(b * s.v) for pair, (a, b) in _TRANSITIONS.items()}
     present = cell.concentration > 0
     power = jnp.exp(cell.n * jnp.log(jnp.where(present, cell.concentration, 1.0)))
     power = jnp.where(present, power, 0.0)
     binding = cell.k_max * cell.k_u * power / (power + cell.half_max)
-    leaving = cell.k_u * r["o_io"] / r["io_o"]
     opening = cell.k_t * boltzmann(s.v, cell.v_half, -6.789)
-
-    def markov(inflow: Any, outflow: Any) -> Gate:
-        return Gate(inflow / outflow, 1 / outflow)
-
-    return {
-        "ic1": markov(r["c1_ic1"] * s.c1 + r["ic2_ic1"] * s.ic2, r["ic1_c1"] + r["ic1_ic2"]),
-        "ic2": markov(
-            r["ic1_ic2"] * s.ic1 + r["c2_ic2"] * s.c2 + r["io_ic2"] * s.io,
-            r["ic2_ic1"] + r["ic2_c2"] + r["ic2_io"],
-        ),
-        "c1": markov(r["ic1_c1"] * s.ic1 + r["c2_c1"] * s.c2, r["c1_ic1"] + r["c1_c2"]),
-        "c2": markov(
-            r["c1_c2"] * s.c1 + r["ic2_c2"] * s.ic2 + r["o_c2"] * s.o,
-            r["c2_c1"] + r["c2_ic2"] + r["c2_o"],
-        ),
-        "o": markov(
-            r["c2_o"] * s.c2 + r["io_o"] * s.io + cell.k_u * s.o_bound,
-            r["o_c2"] + r["o_io"] + binding,
-        ),
-        "io": markov(
-            r["ic2_io"] * s.ic2 + r["o_io"] * s.o + leaving * s.io_bound,
-            r["io_ic2"] + r["io_o"] + binding,
-        ),
-        "io_bound": markov(binding * s.io + opening * s.c_bound, leaving + cell.k_t),
-        "o_bound": markov(binding * s.o + opening * s.c_bound, cell.k_u + cell.k_t),
-        # Its outflow may vanish, so that it has no steady value; and it is slow.
-        "c_bound": cell.k_t * (s.io_bound + s.o_bound) - 2 * opening * s.c_bound,
-    }
+    return markov(
+        s,
+        rates
+        | {
+            ("o", "o_bound"): binding,
+            ("o_bound", "o"): cell.k_u,
+            ("io", "io_bound"): binding,
+            ("io_bound", "io"): cell.k_u * rates["o", "io"] / rates["io", "o"],
+            ("o_bound", "c_bound"): cell.k_t,
+            ("c_bound", "o_bound"): opening,
+            ("io_bound", "c_bound"): cell.k_t,
+            ("c_bound", "io_bound"): opening,
+        },
+    )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from twinjax.cells._cell import AbstractCell, Gate
 from twinjax.cells._functions import linoid
+from twinjax.cells._markov import Occupancy, occupancies
 
 
 class AbstractScheme(eqx.Module):
@@ -87,7 +88,7 @@ class GeneralisedRushLarsen2(AbstractScheme):
 
 
 def _slope(rate: Any, value: Any) -> Any:
-    return rate.rate(value) if isinstance(rate, Gate) else rate
+    return rate.rate(value) if isinstance(rate, Gate | Occupancy) else rate
 
 
 def _relaxed(rate: Gate, value: Any, length: Any) -> Any:
@@ -98,14 +99,23 @@ def _like(state: Any, fields: Any) -> Any:
     return type(state)(*fields)
 
 
+def _occupied(state: Any, rates: Any, length: Any) -> dict[str, Any]:
+    """Fractions of every Markov scheme, by field."""
+    schemes = {tuple(r.transitions): r.transitions for r in rates if isinstance(r, Occupancy)}
+    found: dict[str, Any] = {}
+    for transitions in schemes.values():
+        found |= occupancies(state, transitions, length)
+    return found
+
+
 def _advance(state: Any, rates: Any, length: Any) -> Any:
-    return _like(
-        state,
-        (
-            _relaxed(r, x, length) if isinstance(r, Gate) else x + length * r
-            for r, x in zip(rates, state, strict=True)
-        ),
-    )
+    fields = _occupied(state, rates, length)
+    for name, r, x in zip(state._fields, rates, state, strict=True):
+        if isinstance(r, Gate):
+            fields[name] = _relaxed(r, x, length)
+        elif name not in fields:
+            fields[name] = x + length * r
+    return state._replace(**fields)
 
 
 def _with_diagonal(cell: AbstractCell, state: Any, stimulus: Any) -> tuple[Any, list[Any]]:
@@ -117,7 +127,7 @@ def _with_diagonal(cell: AbstractCell, state: Any, stimulus: Any) -> tuple[Any, 
         def own(x: Any, i: int = i) -> Any:
             return cell.rates(_like(state, (*state[:i], x, *state[i + 1 :])), stimulus)[i]
 
-        if isinstance(rate, Gate):
+        if isinstance(rate, Gate | Occupancy):
             diagonal.append(None)
         else:
             diagonal.append(jax.jvp(own, (state[i],), (jnp.ones_like(state[i]),))[1])
@@ -125,11 +135,11 @@ def _with_diagonal(cell: AbstractCell, state: Any, stimulus: Any) -> tuple[Any, 
 
 
 def _advance_linearised(start: Any, at: Any, rates: Any, diagonal: list[Any], length: Any) -> Any:
-    fields = []
-    for x, where, rate, slope in zip(start, at, rates, diagonal, strict=True):
+    fields = _occupied(start, rates, length)
+    for name, x, where, rate, slope in zip(start._fields, start, at, rates, diagonal, strict=True):
         if isinstance(rate, Gate):
-            fields.append(_relaxed(rate, x, length))
-        else:
+            fields[name] = _relaxed(rate, x, length)
+        elif name not in fields:
             force = rate + slope * (x - where)
-            fields.append(x + length * force / linoid(slope * length))
-    return _like(start, fields)
+            fields[name] = x + length * force / linoid(slope * length)
+    return start._replace(**fields)
