@@ -15,6 +15,7 @@ from twinjax.cells._cell import About, AbstractCell, Gate, gate
 from twinjax.cells._cipa_v1 import CipaV1
 from twinjax.cells._clamp import ClampRecord, voltage_clamp
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
+from twinjax.cells._drugs import Binding, Block, Drug, with_drug
 from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
 from twinjax.cells._grandi_2010 import Grandi2010, grandi_2010_endo, grandi_2010_epi
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
@@ -100,10 +101,13 @@ __all__ = [
     "AbstractCell",
     "AbstractScheme",
     "AlievPanfilov1996",
+    "Binding",
+    "Block",
     "BuenoOrovio2008",
     "CipaV1",
     "ClampRecord",
     "Courtemanche1998",
+    "Drug",
     "FentonKarma1998",
     "ForwardEuler",
     "Gate",
@@ -152,4 +156,5 @@ __all__ = [
     "tentusscher_panfilov_2006_m",
     "torord",
     "voltage_clamp",
+    "with_drug",
 ]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from twinjax._names import unknown_name
 from twinjax._parameters import parameter
 from twinjax.cells._cell import About, AbstractCell
-from twinjax.cells._functions import boltzmann
+from twinjax.cells._functions import boltzmann, power
 from twinjax.cells._markov import Occupancy, markov
 from twinjax.cells._ohara_rudy_2011 import CITE as ORD
 from twinjax.cells._ohara_rudy_2011 import CONDUCTANCES, REGIONS
@@ -106,8 +106,6 @@ class CipaV1(AbstractCell):
     times the ratio of the rates O → IO and IO → O. Channels close upon it: O*, IO* → C* at k_t, and
     reopen at k_t / (1 + exp(-(V - v_half) / 6.789)). D is `concentration`; half_max is in nM to the
     power n. All else is `OHaraRudy2011`, with g_na_l, p_ca, g_kr, g_ks and g_k1 of Dutta et al.
-
-    With n below 1 the slope of binding at D = 0 is infinite; there its derivative is given as 0.
     """
 
     about: ClassVar[About] = About(
@@ -226,10 +224,8 @@ class CipaV1(AbstractCell):
 
 def _herg(cell: CipaV1, s: State) -> dict[str, Occupancy]:
     rates = {pair: a * jnp.exp(b * s.v) for pair, (a, b) in _TRANSITIONS.items()}
-    present = cell.concentration > 0
-    power = jnp.exp(cell.n * jnp.log(jnp.where(present, cell.concentration, 1.0)))
-    power = jnp.where(present, power, 0.0)
-    binding = cell.k_max * cell.k_u * power / (power + cell.half_max)
+    effect = power(cell.concentration, cell.n)
+    binding = cell.k_max * cell.k_u * effect / (effect + cell.half_max)
     opening = cell.k_t * boltzmann(s.v, cell.v_half, -6.789)
     return markov(
         s,

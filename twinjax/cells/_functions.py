@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["boltzmann", "ghk", "linoid", "nernst"]
+__all__ = ["boltzmann", "ghk", "linoid", "nernst", "power"]
 
 
 def linoid(x: Any) -> Any:
@@ -39,3 +39,11 @@ def ghk(u: Any, inside: Any, outside: Any) -> Any:
     F z times this.
     """
     return inside * linoid(-u) - outside * linoid(u)
+
+
+def power(x: Any, exponent: Any) -> Any:
+    """x to a positive exponent for x >= 0, with finite derivatives at 0.
+
+    There the slope is 1 for an exponent of 1, 0 above, and below, where it is infinite, large.
+    """
+    return x * jnp.exp((exponent - 1) * jnp.log(jnp.maximum(x, 1e-30)))
