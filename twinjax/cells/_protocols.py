@@ -148,9 +148,9 @@ def s1_s2_restitution(
     level = _level(s1, percent)
     before, _ = _action_potential(s1, level)
     durations, captured = eqx.filter_jit(jax.vmap(_action_potential, (0, None)))(s2, level)
-    intervals = jnp.asarray(times, durations.dtype)
+    spaced = jnp.asarray(times, durations.dtype)
     return Restitution(
-        intervals, intervals - before, durations, captured, level, biomarkers(s1), s2.result
+        spaced, spaced - before, durations, captured, level, biomarkers(s1), s2.result
     )
 
 
@@ -194,10 +194,10 @@ def dynamic_restitution(
     level = _level(reference, percent)
     of_each = jax.vmap(jax.vmap(_action_potential, (0, None)), (0, None))
     durations, captured = eqx.filter_jit(of_each)(three, level)
-    intervals = jnp.asarray(times, durations.dtype)
+    spaced = jnp.asarray(times, durations.dtype)
     return Restitution(
-        intervals,
-        intervals[:, None] - durations[:, :2],
+        spaced,
+        spaced[:, None] - durations[:, :2],
         durations[:, 1:],
         captured[:, 1:],
         level,
