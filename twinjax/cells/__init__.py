@@ -11,6 +11,7 @@ from twinjax.cells._bueno_orovio_2008 import (
     bueno_orovio_2008_epi,
     bueno_orovio_2008_m,
 )
+from twinjax.cells._calibration import Calibration, calibrate_population
 from twinjax.cells._cell import About, AbstractCell, Gate, gate
 from twinjax.cells._cipa_v1 import CipaV1
 from twinjax.cells._clamp import ClampRecord, voltage_clamp
@@ -36,6 +37,13 @@ from twinjax.cells._pace import (
     net_current,
     pace,
 )
+from twinjax.cells._populations import (
+    Pacing,
+    Population,
+    sample_scales,
+    scaled,
+    simulate_population,
+)
 from twinjax.cells._protocols import (
     Restitution,
     Spontaneous,
@@ -46,6 +54,7 @@ from twinjax.cells._protocols import (
     spontaneous,
     steady_pacing,
 )
+from twinjax.cells._ranges import HUMAN_VENTRICLE, Range
 from twinjax.cells._schemes import (
     AbstractScheme,
     ForwardEuler,
@@ -95,6 +104,7 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
 __all__ = [
     "ACCURATE",
     "DEFAULT",
+    "HUMAN_VENTRICLE",
     "MODELS",
     "NET",
     "About",
@@ -104,6 +114,7 @@ __all__ = [
     "Binding",
     "Block",
     "BuenoOrovio2008",
+    "Calibration",
     "CipaV1",
     "ClampRecord",
     "Courtemanche1998",
@@ -119,6 +130,9 @@ __all__ = [
     "MitchellSchaeffer2003",
     "Noble1962",
     "OHaraRudy2011",
+    "Pacing",
+    "Population",
+    "Range",
     "Restitution",
     "RushLarsen",
     "RushLarsen2",
@@ -134,6 +148,7 @@ __all__ = [
     "bueno_orovio_2008_epi",
     "bueno_orovio_2008_m",
     "calcium",
+    "calibrate_population",
     "cycle_length",
     "dynamic_restitution",
     "even_grid",
@@ -149,6 +164,9 @@ __all__ = [
     "padded",
     "periodic",
     "s1_s2_restitution",
+    "sample_scales",
+    "scaled",
+    "simulate_population",
     "spontaneous",
     "steady_pacing",
     "stewart_2009_spontaneous",
