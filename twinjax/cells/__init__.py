@@ -17,6 +17,7 @@ from twinjax.cells._cipa_v1 import CipaV1
 from twinjax.cells._clamp import ClampRecord, voltage_clamp
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
 from twinjax.cells._drugs import Binding, Block, Drug, with_drug
+from twinjax.cells._fabbri_2017 import Fabbri2017
 from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
 from twinjax.cells._grandi_2010 import Grandi2010, grandi_2010_endo, grandi_2010_epi
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
@@ -70,6 +71,7 @@ from twinjax.cells._tentusscher_panfilov_2006 import (
     tentusscher_panfilov_2006_m,
 )
 from twinjax.cells._torord import ToRORd, torord
+from twinjax.cells._trovato_2020 import Trovato2020
 
 # Constructors, by the names under which the models are listed and run.
 MODELS: dict[str, Callable[[], AbstractCell]] = {
@@ -78,6 +80,7 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
     "bueno-orovio-2008-epi": bueno_orovio_2008_epi,
     "bueno-orovio-2008-m": bueno_orovio_2008_m,
     "courtemanche-1998": Courtemanche1998,
+    "fabbri-2017-san": Fabbri2017,
     "fenton-karma-1998": fenton_karma_1998,
     "grandi-2010-endo": grandi_2010_endo,
     "grandi-2010-epi": grandi_2010_epi,
@@ -99,6 +102,7 @@ MODELS: dict[str, Callable[[], AbstractCell]] = {
     "tomek-torord-dynCl-endo": partial(torord, "endo", dynamic_chloride=True),
     "tomek-torord-dynCl-epi": partial(torord, "epi", dynamic_chloride=True),
     "tomek-torord-dynCl-mid": partial(torord, "mid", dynamic_chloride=True),
+    "trovato-2020": Trovato2020,
 }
 
 __all__ = [
@@ -119,6 +123,7 @@ __all__ = [
     "ClampRecord",
     "Courtemanche1998",
     "Drug",
+    "Fabbri2017",
     "FentonKarma1998",
     "ForwardEuler",
     "Gate",
@@ -142,6 +147,7 @@ __all__ = [
     "Stewart2009",
     "TenTusscherPanfilov2006",
     "ToRORd",
+    "Trovato2020",
     "beat_grid",
     "biomarkers",
     "bueno_orovio_2008_endo",
