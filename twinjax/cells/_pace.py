@@ -155,8 +155,8 @@ def _paced(
 
     def step(s: Any, inputs: Any) -> Any:
         length, stimulus = inputs
-        after, rates = scheme.step(cell, s, stimulus, length)
-        return after, {"v": s.v, "slope": rates.v, **record(cell, s)}
+        after, slope = scheme.step(cell, s, stimulus, length)
+        return after, {"v": s.v, "slope": slope, **record(cell, s)}
 
     final, seen = jax.lax.scan(jax.checkpoint(step), before, (lengths, stimuli))
     last = {"v": final.v, "slope": cell.rates(final, 0.0 * amplitude).v, **record(cell, final)}
