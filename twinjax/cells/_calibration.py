@@ -59,10 +59,11 @@ def calibrate_population(
         ½ |z - z₀|² + ½ rigour² Σ_i max(0, (y_i(z) - b_i)/w_i, (a_i - y_i(z))/w_i)²
 
     by damped Gauss-Newton steps (Levenberg-Marquardt; the damping of each cell follows its own
-    success). Jacobians are forward-mode derivatives through the paced beats. What the penalty
-    leaves, of the order of 1/rigour², has the margin to stay in; where that is not enough, the
-    rigour of that cell rises tenfold, at most a hundredfold. Only cells that are not finished
-    are paced again. Conductances stay within the bounds of their parameters.
+    success), each the least of that sum for linearised biomarkers. Jacobians are forward-mode
+    derivatives through the paced beats. What the penalty leaves, of the order of 1/rigour², has
+    the margin to stay in; where that is not enough, the rigour of that cell rises tenfold, at most
+    a hundredfold. Only cells that are not finished are paced again. Conductances stay within the
+    bounds of their parameters.
 
     **Arguments:** `population` as `simulate_population` returned it, with the same `pacing`.
 
@@ -150,10 +151,10 @@ def _least_change(
         penalty = weight[cells] ** 2 * (wanted.violation(y) ** 2).sum(axis=1)
         return ((z - start[cells]) ** 2).sum(axis=1) + np.where(np.isnan(penalty), np.inf, penalty)
 
-    z, y, k = start.copy(), y.copy(), start.shape[1]
+    z, y = start.copy(), y.copy()
     weight = np.full(len(z), rigour)
     damping = np.full(len(z), 1.0)
-    jacobian = np.full((*y.shape, k), np.nan)
+    jacobian = np.full((*y.shape, z.shape[1]), np.nan)
     stale = np.ones(len(z), dtype=bool)
     open_cells = np.ones(len(z), dtype=bool)
     for _ in range(iterations):
@@ -165,14 +166,8 @@ def _least_change(
         cells = np.flatnonzero(open_cells)
         if not cells.size:
             break
-        r = wanted.violation(y[cells])
-        active = jacobian[cells] / wanted.width[None, :, None] * (r != 0)[:, :, None]
-        active *= weight[cells][:, None, None]
-        pull = np.einsum("npk,np->nk", active, weight[cells][:, None] * r)
-        slope = pull + z[cells] - start[cells]
-        curve = np.einsum("npk,npl->nkl", active, active)
-        curve += (1 + damping[cells])[:, None, None] * np.eye(k)
-        step = -np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+        way = z[cells] - start[cells]
+        step = _step(way, y[cells], jacobian[cells], wanted, weight[cells], damping[cells])
         trial = np.clip(z[cells] + step, *bounds)
         fresh = values(trial)
         old, new = cost(z[cells], y[cells], cells), cost(trial, fresh, cells)
@@ -199,3 +194,29 @@ def _differentiate(cell: AbstractCell, names: tuple[str, ...], pacing: Pacing, z
         return paced_with(cell, names, pacing, jnp.exp(z))
 
     return jax.vmap(jax.jacfwd(of_logarithms, has_aux=True))(z)
+
+
+def _step(
+    way: np.ndarray,
+    y: np.ndarray,
+    jacobian: np.ndarray,
+    wanted: _Targets,
+    weight: np.ndarray,
+    damping: np.ndarray,
+) -> np.ndarray:
+    """The damped least change for biomarkers that are linear in the step.
+
+    The penalty is quadratic by pieces. Newton's method on it also sees the ranges that the step
+    would leave, which a Gauss-Newton step from inside them does not: it would zigzag there.
+    """
+    slopes = jacobian / wanted.width[None, :, None] * weight[:, None, None]
+    step = np.zeros_like(way)
+    for _ in range(8):
+        v = wanted.violation(y + np.einsum("npk,nk->np", jacobian, step))
+        active = slopes * (v != 0)[:, :, None]
+        gradient = way + step + damping[:, None] * step
+        gradient += np.einsum("npk,np->nk", active, weight[:, None] * v)
+        curve = np.einsum("npk,npl->nkl", active, active)
+        curve += (1 + damping)[:, None, None] * np.eye(way.shape[1])
+        step = step - np.linalg.solve(curve, gradient[:, :, None])[:, :, 0]
+    return step
