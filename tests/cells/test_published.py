@@ -1,7 +1,6 @@
 """Models without reference data: what their papers print, and rates worked out by hand."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -20,6 +20,7 @@ from twinjax.cells._drugs import Binding, Block, Drug, with_drug
 from twinjax.cells._fabbri_2017 import Fabbri2017
 from twinjax.cells._fenton_karma_1998 import FentonKarma1998, fenton_karma_1998
 from twinjax.cells._grandi_2010 import Grandi2010, grandi_2010_endo, grandi_2010_epi
+from twinjax.cells._land_2017 import Land2017
 from twinjax.cells._luo_rudy_1991 import LuoRudy1991
 from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
 from twinjax.cells._noble_1962 import Noble1962
@@ -65,6 +66,7 @@ from twinjax.cells._schemes import (
     RushLarsen2,
 )
 from twinjax.cells._stewart_2009 import Stewart2009, stewart_2009_spontaneous
+from twinjax.cells._tension import AbstractActiveTension, contract
 from twinjax.cells._tentusscher_panfilov_2006 import (
     TenTusscherPanfilov2006,
     tentusscher_panfilov_2006_endo,
@@ -112,6 +114,7 @@ __all__ = [
     "MODELS",
     "NET",
     "About",
+    "AbstractActiveTension",
     "AbstractCell",
     "AbstractScheme",
     "AlievPanfilov1996",
@@ -131,6 +134,7 @@ __all__ = [
     "GeneralisedRushLarsen2",
     "Grandi2010",
     "Grid",
+    "Land2017",
     "LuoRudy1991",
     "MitchellSchaeffer2003",
     "Noble1962",
@@ -155,6 +159,7 @@ __all__ = [
     "bueno_orovio_2008_m",
     "calcium",
     "calibrate_population",
+    "contract",
     "cycle_length",
     "dynamic_restitution",
     "even_grid",
