@@ -22,10 +22,12 @@ class Gate(NamedTuple):
 
     steady: Any
     time_constant: Any  # [ms]
+    # dx/dt at the state itself, given where the difference of steady and x would lose its digits.
+    slope: Any = None
 
     def rate(self, value: Any) -> Any:
-        """dx/dt [1/ms] at a value of the variable."""
-        return (self.steady - value) / self.time_constant
+        """dx/dt [1/ms] at the variable's value in the state that the gate was made from."""
+        return (self.steady - value) / self.time_constant if self.slope is None else self.slope
 
 
 def gate(opening: Any, closing: Any) -> Gate:

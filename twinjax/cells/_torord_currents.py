@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from twinjax.cells._cell import Gate, gate
 from twinjax.cells._functions import boltzmann, linoid
+from twinjax.cells._markov import Occupancy, markov
 
 # Debye-Hückel constant of water at 37 °C, dielectric constant 74.
 _A = 1.82e6 * (74.0 * 310.0) ** -1.5
@@ -140,28 +141,27 @@ def calcium_open(s: Any, phosphorylated: Any) -> tuple[Any, Any]:
     return 0.8 * fraction(s.nca_ss), 0.2 * fraction(s.nca_i)
 
 
-def rapid_rectifier(u: Any, s: Any) -> dict[str, Gate]:
+def rapid_rectifier(u: Any, s: Any) -> dict[str, Occupancy]:
     """IKr after Lu et al. 2001: C3 - C2 - C1 - O - I, and C1 - I directly.
 
     The rate from I to C1 follows from microscopic reversibility of the loop C1 - O - I.
     """
-    c32, c23 = 0.1161 * jnp.exp(0.299 * u), 0.2442 * jnp.exp(-1.604 * u)
-    c21, c12 = 1.25 * 0.1235, 0.1911
-    c1o, oc1 = 0.0578 * jnp.exp(0.971 * u), 0.349e-3 * jnp.exp(-1.062 * u)
-    oi, io = 0.2533 * jnp.exp(0.5953 * u), 1.25 * 0.0522 * jnp.exp(-0.8209 * u)
-    c1i = 0.52e-4 * jnp.exp(1.525 * u)
-    ic1 = oc1 * io * c1i / (c1o * oi)
-
-    def state(inflow: Any, outflow: Any) -> Gate:
-        return Gate(inflow / outflow, 1 / outflow)
-
-    return {
-        "kr_c3": state(s.kr_c2 * c23, c32),
-        "kr_c2": state(s.kr_c3 * c32 + s.kr_c1 * c12, c23 + c21),
-        "kr_c1": state(s.kr_c2 * c21 + s.kr_o * oc1 + s.kr_i * ic1, c12 + c1o + c1i),
-        "kr_o": state(s.kr_c1 * c1o + s.kr_i * io, oc1 + oi),
-        "kr_i": state(s.kr_c1 * c1i + s.kr_o * oi, ic1 + io),
+    c1_o, o_c1 = 0.0578 * jnp.exp(0.971 * u), 0.349e-3 * jnp.exp(-1.062 * u)
+    o_i, i_o = 0.2533 * jnp.exp(0.5953 * u), 1.25 * 0.0522 * jnp.exp(-0.8209 * u)
+    c1_i = 0.52e-4 * jnp.exp(1.525 * u)
+    transitions = {
+        ("kr_c3", "kr_c2"): 0.1161 * jnp.exp(0.299 * u),
+        ("kr_c2", "kr_c3"): 0.2442 * jnp.exp(-1.604 * u),
+        ("kr_c2", "kr_c1"): 1.25 * 0.1235,
+        ("kr_c1", "kr_c2"): 0.1911,
+        ("kr_c1", "kr_o"): c1_o,
+        ("kr_o", "kr_c1"): o_c1,
+        ("kr_o", "kr_i"): o_i,
+        ("kr_i", "kr_o"): i_o,
+        ("kr_c1", "kr_i"): c1_i,
+        ("kr_i", "kr_c1"): o_c1 * i_o * c1_i / (c1_o * o_i),
     }
+    return markov(s, transitions)
 
 
 def slow_rectifier_gates(v: Any) -> dict[str, Gate]:

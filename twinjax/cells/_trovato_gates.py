@@ -14,6 +14,7 @@ __all__ = ["calcium_gates", "potassium_gates", "sodium_gates"]
 
 
 def sodium_gates(v: Any) -> dict[str, Gate]:
+    """INa and INaL; p: phosphorylated."""
     fast = 1 / (6.765 * jnp.exp((v + 11.64) / 34.77) + 8.552 * jnp.exp(-(v + 77.42) / 5.955))
     slow = 1 / (0.009794 * jnp.exp(-(v + 17.95) / 28.05) + 0.3343 * jnp.exp((v + 5.73) / 56.66))
     closing = 3.686e-6 * jnp.exp(-(v + 3.8875) / 7.8579) + 16 * jnp.exp((v - 0.4963) / 9.1843)
@@ -35,6 +36,7 @@ def sodium_gates(v: Any) -> dict[str, Gate]:
 
 
 def calcium_gates(s: Any) -> dict[str, Gate]:
+    """ICaL, and ICaT (b, g)."""
     v, w = s.v, s.v + 15.19  # the times are those of O'Hara et al. 2011, shifted
     steady = boltzmann(v, -22.88, 3.696)
     sharp, wide = jnp.exp((w + 20) / 10), jnp.exp((w - 4) / 7)
@@ -62,6 +64,7 @@ def calcium_gates(s: Any) -> dict[str, Gate]:
 
 
 def potassium_gates(v: Any, k_o: Any) -> dict[str, Gate]:
+    """Ito, IKr, IKs, IK1, and If (y)."""
     opening = 1.0515 / (
         boltzmann(v, 18.4099, -29.3814) / 1.2089 + 3.5 * boltzmann(v, -100.0, 29.3814)
     )
