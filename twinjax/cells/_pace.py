@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     coarsest: float
 
 
-DEFAULT = Setting(0.01, 5.0, 1.0)
+DEFAULT = Setting(0.01, 5.0, 0.75)
 ACCURATE = Setting(0.0025, 10.0, 0.25)
 
 
