@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PANELS = {
     "v": ("potential [mV]", 1.0, "#b2182b"),
     "cai": ("calcium [µM]", 1000.0, "#2166ac"),
-    "tension": ("tension [kPa]", 1.0, "#1b7837"),
+    "tension": ("isometric tension [kPa]", 1.0, "#1b7837"),
 }
 
 

@@ -21,9 +21,11 @@ from twinjax.cells import (
     MODELS,
     NET,
     AbstractCell,
+    Land2017,
     beat_grid,
     biomarkers,
     calcium,
+    contract,
     cycle_length,
     even_grid,
     net_current,
@@ -33,28 +35,45 @@ from twinjax.cells import (
 # Of a cell that beats by itself: what one call runs [ms], its steps [ms], and how many calls are
 # kept, so that a whole cycle of the slowest is among them.
 _WINDOW, _STEP, _FINE_STEP, _KEPT = 1000.0, 0.05, 0.0125, 5
-_biomarkers = eqx.filter_jit(biomarkers)  # compiled: it is many small operations
+# Compiled: they are many small operations.
+_biomarkers, _contract = eqx.filter_jit(biomarkers), eqx.filter_jit(contract)
 _BEATING = 20.0  # [mV]: a potential that moves less is at rest
+# Biomarkers in the order in which they are shown; "" is a current's unit times seconds.
 _UNITS = {
+    "cycle_length": "ms",
     "resting_potential": "mV",
     "diastolic_potential": "mV",
     "peak_potential": "mV",
     "upstroke_velocity": "mV/ms",
+    "upstroke_time": "ms",
+    "apd30": "ms",
+    "apd40": "ms",
+    "apd50": "ms",
+    "apd90": "ms",
+    "triangulation": "ms",
+    "triangulation40": "ms",
+    "repolarised": "1",
     "early_afterdepolarisation": "mV/ms",
+    "qnet": "",
     "calcium_diastolic": "mM",
     "calcium_amplitude": "mM",
-    "repolarised": "1",
-    "tension_peak": "kPa",
+    "calcium_duration80": "ms",
+    "calcium_duration90": "ms",
     "tension_diastolic": "kPa",
+    "tension_peak": "kPa",
 }
+_WAVES = {"v": "mV", "cai": "mM", "tension": "kPa"}
+_SETTLING = 5  # beats of the same calcium until the tension, at rest before them, repeats itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The end of a run: time [ms] and waveforms, with what they were made from.
 
-    `waves` are `v` [mV] and, where the model knows it, `cai` [mM]; `scalars` the biomarkers; both
-    with `units`. `cycle` is None for a cell that beats by itself.
+    `waves` are `v` [mV] and, where the model knows its calcium, `cai` [mM] and the isometric
+    `tension` [kPa] that it evokes in the myofilaments of Land et al. 2017, which are those of the
+    human ventricle whatever the cell; `scalars` the biomarkers; both with `units`. `cycle` is None
+    for a cell that beats by itself.
     """
 
     model: str
@@ -80,6 +99,9 @@ class Run:
             "cycle_length": "spontaneous" if self.cycle is None else f"{self.cycle:g} ms",
             "stimulus": _stimulus(self.cell),
             "beats": self.beats,
+            "tension": f"isometric at resting length, {Land2017.about.cite}"
+            if "tension" in self.waves
+            else "none",
             "grid": "accurate" if self.accurate else "default",
             "set": {k: f"{v:g} {infos[k].unit}" for k, v in self.changed.items()},
             "blocked": self.blocked,
@@ -172,16 +194,25 @@ def run_cell(
         if int(seen.result) != RESULTS.successful:
             raise ValueError(
                 f"{model}: the state became infinite or NaN in beat {beat + 1}; "
-                "check the parameters, or try --accurate"
+                + ("check the parameters" if accurate else "try the accurate grid (--accurate)")
             )
         state = seen.state
         kept = [*kept, seen][-(_KEPT if usual is None else 1) :]
         progress(beat + 1, beats)
     seen = _joined(kept)
-    scalars = spontaneous_biomarkers(seen) if usual is None else _biomarkers(seen)
+    found = spontaneous_biomarkers(seen) if usual is None else _biomarkers(seen)
     waves = {k: np.asarray(seen.observations[k]) for k in ("v", "cai") if k in seen.observations}
-    units = {name: _UNITS.get(name, "ms") for name in scalars}
-    units |= {"v": "mV", "cai": "mM", "qnet": f"{cell.about.current_unit}·s"}
+    if "cai" in waves:
+        waves["tension"] = np.asarray(_tension(seen, 1 if usual is None else _SETTLING))
+        # The first second of a cell that beats by itself starts from rest.
+        late = waves["tension"][seen.times >= (_WINDOW if usual is None and beats > 1 else 0.0)]
+        found |= {"tension_diastolic": late.min(), "tension_peak": late.max()}
+    # A compiled function returns its names sorted.
+    known_first = [name for name in _UNITS if name in found]
+    names = known_first + [name for name in found if name not in _UNITS]
+    scalars = {name: found[name] for name in names}
+    units = {name: _UNITS.get(name, "1") or f"{cell.about.current_unit}·s" for name in names}
+    units |= _WAVES
     return Run(
         model,
         cell,
@@ -195,6 +226,14 @@ def run_cell(
         {name: float(value) for name, value in scalars.items()},
         units,
     )
+
+
+def _tension(seen: Solution, times_over: int) -> jax.Array:
+    """Isometric tension at resting length that the recorded calcium evokes."""
+    model, state, tension = Land2017(), None, jnp.zeros(0)
+    for _ in range(times_over):
+        tension, state = _contract(model, seen.times, seen.observations["cai"], state=state)
+    return tension
 
 
 def _joined(windows: list[Solution]) -> Solution:
