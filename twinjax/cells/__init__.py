@@ -47,16 +47,14 @@ from twinjax.cells._populations import (
     simulate_population,
 )
 from twinjax.cells._protocols import (
-    Restitution,
     Spontaneous,
     SteadyPacing,
-    dynamic_restitution,
     padded,
-    s1_s2_restitution,
     spontaneous,
     steady_pacing,
 )
 from twinjax.cells._ranges import HUMAN_VENTRICLE, Range
+from twinjax.cells._restitution import Restitution, dynamic_restitution, s1_s2_restitution
 from twinjax.cells._schemes import (
     AbstractScheme,
     ForwardEuler,
