@@ -17,14 +17,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from twinjax.cells import (
     ACCURATE,
     DEFAULT,
     MODELS,
     AbstractCell,
+    Land2017,
     beat_grid,
     biomarkers,
+    contract,
     cycle_length,
     even_grid,
     pace,
@@ -36,6 +39,7 @@ from ._shared import shared_path
 
 BEATS = 10
 FOLDER = "references/cells"
+TENSION = "land-2017-isometric"
 SOURCE = "Myokit, CVODE at 1e-10"
 SETTINGS = (("default grid", DEFAULT, 0.5), ("accurate grid", ACCURATE, 0.1))
 QUICK = ("luo-rudy-1991", "tentusscher-panfilov-2006-epi", "ohara-rudy-2011-endo")
@@ -54,6 +58,7 @@ def run(quick: bool, report: Report) -> None:
             compare_rhythm(report, name, cell)
         else:
             compare_action_potential(report, name, cell, quick)
+    compare_tension(report)
 
 
 def compare_derivatives(report: Report, name: str) -> None:
@@ -82,7 +87,7 @@ def compare_action_potential(report: Report, name: str, cell: AbstractCell, quic
     known = reference(name)
     assert cell.about.stimulus is not None
     for title, setting, allowed in SETTINGS[: 1 if quick else 2]:
-        grid = beat_grid(1000.0, cell.about.stimulus[1], setting=setting)
+        grid = beat_grid(1000.0, cell.about.stimulus[1], setting=setting.within(cell))
         ours = biomarkers(pace(cell, beats=BEATS, grid=grid))
         source = f"{title}, {len(grid.lengths)} steps; {SOURCE}"
         for key, theirs in (("apd90", "APD90_ms"), ("apd50", "APD50_ms")):
@@ -126,6 +131,41 @@ def compare_rhythm(report: Report, name: str, cell: AbstractCell) -> None:
         unit="ms",
         source=f"steps of 0.05 ms; {SOURCE}",
     )
+
+
+def compare_tension(report: Report) -> None:
+    """Isometric twitches of Land et al. 2017 under the calcium transient of the reference."""
+    rows = json.loads(shared_path(f"{FOLDER}/{TENSION}/biomarkers.json").read_text())
+    times = np.linspace(0.0, 1000.0, 2001)
+    for row in rows:
+        tension, _ = contract(
+            Land2017(), jnp.asarray(times), jnp.asarray(transient(times)), row["lambda"]
+        )
+        curve = np.asarray(tension)
+        top = int(curve.argmax())
+        found = {"Ta_peak_kPa": float(curve[top])}
+        for key, left in (("RT50_ms", 0.5), ("RT95_ms", 0.05)):
+            level = left * curve[top]
+            i = top + int(np.flatnonzero(curve[top:] < level)[0])
+            part = (level - curve[i]) / (curve[i - 1] - curve[i])
+            found[key] = float(times[i] - part * (times[i] - times[i - 1]) - times[top])
+        for key, value in found.items():
+            report.relative(
+                f"{TENSION}: {key.split('_')[0]} at a stretch of {row['lambda']}",
+                value,
+                row[key],
+                5e-3,
+                unit=key.split("_")[-1],
+                source="SciPy's Radau at 1e-8; from the peak" if key[0] == "R" else "the same",
+            )
+
+
+def transient(times: np.ndarray) -> np.ndarray:
+    """Calcium [mM] of Rice et al. 2008, Biophys J 95:2368, with the parameters of the reference."""
+    ratio = 20 / 110
+    beta = ratio ** (-1 / (ratio - 1)) - ratio ** (-1 / (1 - 1 / ratio))
+    late = np.maximum(times - 5.0, 0.0)
+    return 1e-3 * (0.09 + 1.36 / beta * (np.exp(-late / 20) - np.exp(-late / 110)))
 
 
 if __name__ == "__main__":

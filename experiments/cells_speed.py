@@ -12,6 +12,7 @@ core in the same run, E exponentials alone. Everything runs on one core, in a pr
 compilation is apart. Beats are paced from the published state; of Myokit the second one on.
 """
 
+import functools
 import os
 import time
 from typing import Any
@@ -179,11 +180,11 @@ def _beat_seconds(
             lambda s, x: final_state(_scaled(cell, s), state_type(*x), grid, amplitude, scheme)
         )(scales, state)
 
-    scales = jnp.asarray(scales, precision)
+    factors = jnp.asarray(scales, precision)
     begun = time.perf_counter()
-    jax.block_until_ready(beat(scales, start))
+    jax.block_until_ready(beat(factors, start))
     compiled = time.perf_counter() - begun
-    return least(lambda: jax.block_until_ready(beat(scales, start)), repeats), compiled
+    return least(lambda: jax.block_until_ready(beat(factors, start)), repeats), compiled
 
 
 def _against_cvode(cell: AbstractCell, scales: np.ndarray, checked: int) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _against_cvode(cell: AbstractCell, scales: np.ndarray, checked: int) -> dict
         log = theirs.run(1000.0, log=["engine.time", names[0]])
         apd = _apd90(np.array(log["engine.time"]), np.array(log[names[0]]))
         gaps.append(abs(float(run(changed)) - apd))
-        seconds.append(least(lambda s=theirs: s.run(3000.0, log=myokit.LOG_NONE), 3) / 3)
+        seconds.append(least(functools.partial(theirs.run, 3000.0, log=myokit.LOG_NONE), 3) / 3)
     return {
         "worst_apd90": max(gaps),
         "checked": checked,

@@ -179,7 +179,7 @@ def run_cell(
         cycle = 1000.0 if cycle is None else cycle
         if not np.isfinite(cycle):
             raise ValueError(f"the cycle length is a number of milliseconds, not {cycle}")
-        grid = beat_grid(cycle, usual[1], setting=ACCURATE if accurate else DEFAULT)
+        grid = beat_grid(cycle, usual[1], setting=(ACCURATE if accurate else DEFAULT).within(cell))
     elif cycle is not None:
         raise ValueError(f"{model} beats by itself: it takes no cycle length")
     else:

@@ -119,7 +119,8 @@ def voltage_clamp(
         raise ValueError("the potentials of a clamp must be finite")
     # A step of no length ends each segment, so that its last node stands before the next jump.
     pieces = [
-        np.append(beat_grid(float(time), 0.0, setting=setting).lengths, 0.0) for time in times
+        np.append(beat_grid(float(time), 0.0, setting=setting.within(cell)).lengths, 0.0)
+        for time in times
     ]
     scheme = RushLarsen2() if scheme is None else scheme
     state = cell.initial_state() if state is None else state

@@ -123,6 +123,7 @@ class Grandi2010(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-9.5, 5.0),
+        longest_step=0.02,  # calcium and its buffers in the cleft
         conductances={
             "INa": "g_na",
             "INab": "g_nab",

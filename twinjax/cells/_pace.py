@@ -22,6 +22,11 @@ class Setting(NamedTuple):
     growth: float
     coarsest: float
 
+    def within(self, cell: AbstractCell) -> "Setting":
+        """With no step longer than the model asks for."""
+        longest = cell.about.longest_step
+        return self if longest is None else self._replace(coarsest=min(self.coarsest, longest))
+
 
 DEFAULT = Setting(0.01, 5.0, 0.75)
 ACCURATE = Setting(0.0025, 10.0, 0.25)
@@ -129,7 +134,12 @@ def usual_protocol(
     """What is not given, as `pace` says."""
     usual = cell.about.stimulus
     if grid is None:
-        grid = even_grid(1000.0, 0.05) if usual is None else beat_grid(1000.0, usual[1])
+        setting = DEFAULT.within(cell)
+        grid = (
+            even_grid(1000.0, 0.05)
+            if usual is None
+            else beat_grid(1000.0, usual[1], setting=setting)
+        )
     if amplitude is None:
         amplitude = 0.0 if usual is None else usual[0]
     return grid, amplitude, RushLarsen2() if scheme is None else scheme

@@ -83,7 +83,7 @@ def steady_pacing(
     amplitude, duration = stimulus_of(cell, stimulus)
     checked_intervals("cycle lengths", [cycle_length], duration)
     check_at_least("beats", beats, 2)
-    grid = beat_grid(cycle_length, duration, setting=setting)
+    grid = beat_grid(cycle_length, duration, setting=setting.within(cell))
 
     def run(start: Any, count: int) -> Solution:
         return pace(

@@ -88,9 +88,11 @@ def s1_s2_restitution(
     times = checked_intervals("coupling intervals", intervals, duration)
     check_at_least("beats", beats, 1)
     _percentage(percent)
-    basic = beat_grid(cycle_length, duration, setting=setting)
-    following = beat_grid(cycle_length if window is None else window, duration, setting=setting)
-    grids = [beat_grid(float(time), duration, setting=setting) for time in times]
+    basic = beat_grid(cycle_length, duration, setting=setting.within(cell))
+    following = beat_grid(
+        cycle_length if window is None else window, duration, setting=setting.within(cell)
+    )
+    grids = [beat_grid(float(time), duration, setting=setting.within(cell)) for time in times]
     scheme = RushLarsen2() if scheme is None else scheme
     s1, s2 = _s1_s2(
         cell, state, beats, basic, *_stack(grids), following, jnp.asarray(amplitude), scheme
@@ -134,7 +136,7 @@ def dynamic_restitution(
     times = checked_intervals("cycle lengths", cycle_lengths, duration)
     check_at_least("beats", beats, 3)
     _percentage(percent)
-    grids = [beat_grid(float(time), duration, setting=setting) for time in times]
+    grids = [beat_grid(float(time), duration, setting=setting.within(cell)) for time in times]
     scheme = RushLarsen2() if scheme is None else scheme
     three = _dynamic(
         cell, state, beats, *_stack(grids), jnp.asarray(amplitude), scheme, in_sequence
