@@ -13,6 +13,7 @@ compilation is apart. Beats are paced from the published state; of Myokit the se
 """
 
 import functools
+import importlib.util
 import os
 import time
 from typing import Any
@@ -35,6 +36,7 @@ from twinjax.cells import (
 from twinjax.cells._pace import final_state
 
 from ._report import Report, main
+from ._shared import ReferenceAbsent
 from ._timing import least
 
 POPULATION = 256
@@ -51,6 +53,8 @@ TOLERANCE = 1e-6
 
 def run(quick: bool, report: Report) -> None:
     """All in one worker process, which is bound to one core; so is its Myokit."""
+    if importlib.util.find_spec("myokit") is None:
+        raise ReferenceAbsent('Myokit is not installed: pip install ".[peers]", with SUNDIALS')
     with worker_processes(1) as pool:
         found = pool.submit(_measured, quick).result()
     tell_population(report, found, quick)
