@@ -30,7 +30,7 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
     """
     t, seen = solution.times, solution.observations
     v, slope = seen["v"], seen["slope"]
-    upstroke, when = _top(t, slope)
+    upstroke, when = _upstroke(t, slope)
     height, summit = _peak(t, v, slope)
     found = {
         "resting_potential": v[0],
@@ -74,17 +74,9 @@ def cycle_length(solution: Solution, level: float = -40.0) -> Float[Array, ""]:
     return jnp.where(both, late - early, jnp.nan)
 
 
-def _top(t: Array, y: Array) -> tuple[Array, Array]:
-    """Maximum and its place, by the parabola through the top three nodes."""
-    i = jnp.clip(jnp.argmax(y), 1, y.shape[0] - 2)
-    a, b = t[i] - t[i - 1], t[i + 1] - t[i]
-    left, right = (y[i] - y[i - 1]) / a, (y[i + 1] - y[i]) / b
-    curve = (right - left) / (a + b)
-    tangent = (left * b + right * a) / (a + b)
-    hill = curve < 0
-    shift = jnp.where(hill, -tangent / (2 * jnp.where(hill, curve, -1.0)), 0.0)
-    shift = jnp.clip(shift, -a, b)
-    return y[i] + shift * (tangent + shift * curve), t[i] + shift
+def _upstroke(t: Array, slope: Array) -> tuple[Array, Array]:
+    """The greatest slope and its time; both continuous as that moves from node to node."""
+    return _peak(t, slope, _slopes(t, slope))
 
 
 def _peak(t: Array, y: Array, slope: Array) -> tuple[Array, Array]:

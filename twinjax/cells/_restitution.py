@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from twinjax._results import RESULTS
 from twinjax._solve import Solution
-from twinjax.cells._biomarkers import _falls_below, _peak, _top, biomarkers
+from twinjax.cells._biomarkers import _falls_below, _peak, _upstroke, biomarkers
 from twinjax.cells._cell import AbstractCell, as_arrays
 from twinjax.cells._pace import DEFAULT, Grid, Setting, beat_grid, dtype_of, final_state, pace
 from twinjax.cells._protocols import check_at_least, checked_intervals, padded, stimulus_of
@@ -236,7 +236,7 @@ def _action_potential(beat: Solution, level: Any) -> tuple[Array, Array]:
     """Duration [ms] down to a potential, and whether there was an action potential."""
     t, v, slope = beat.times, beat.observations["v"], beat.observations["slope"]
     height, summit = _peak(t, v, slope)
-    duration = _falls_below(t, v, slope, level, summit) - _top(t, slope)[1]
+    duration = _falls_below(t, v, slope, level, summit) - _upstroke(t, slope)[1]
     captured = (v[0] < level) & (height > THRESHOLD) & jnp.isfinite(duration)
     captured &= beat.result == RESULTS.successful
     return jnp.where(captured, duration, jnp.nan), captured
