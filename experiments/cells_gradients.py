@@ -6,8 +6,11 @@ replaces the iterations. Spec: the three agree to 1e-4. What is compared are sen
 relative change of a conductance, S = ∂y/∂log g; the error of an output is max |ΔS| / max |S|, and
 elementwise max |ΔS / S| over conductances with |S| of at least a thousandth of the largest.
 
-Finite differences are central with Richardson's extrapolation from a step and its half. With
---quick: one model, the paced beat.
+Finite differences are central, with Richardson's extrapolation; of a ladder of steps the value is
+taken at which two neighbours agree best, without regard to what it is to check. Some published
+rates switch at a potential (h and j of INa at -40 mV, by 2 % in ToR-ORd). A derivative of the
+program does not see how a parameter moves the moment of the switch; a wide step does, and what
+that amounts to is told beside. With --quick: one model, the paced beat.
 """
 
 from collections.abc import Callable
@@ -36,7 +39,7 @@ NAMES = ("ohara-rudy-cipa-v1-2017-endo", "ohara-rudy-2011-endo", "tomek-torord-d
 OUTPUTS = ("APD90", "calcium amplitude", "peak tension", "qNet")
 TOLERANCE = 1e-4
 NOT_NEGLIGIBLE = 1e-3
-STEP = 1e-3  # of log conductance
+LADDER = 4e-3 / 4.0 ** np.arange(5)  # steps of log conductance
 
 
 def run(quick: bool, report: Report) -> None:
@@ -99,20 +102,24 @@ def compare(
     forward = np.asarray(jax.jit(jax.jacfwd(outputs))(at))
     reverse_of = jax.jit(jax.grad(lambda x: outputs(x)[0]))
     reverse = np.asarray(jax.jit(jax.jacrev(outputs))(at))
-    differences = richardson(jax.jit(jax.vmap(outputs)), at)
+    differences, wide = finite_differences(jax.jit(jax.vmap(outputs)), at)
+    others = (
+        (differences, "finite differences"),
+        (reverse, "reverse"),
+        (wide, f"differences of a step of {LADDER[0]}"),
+    )
     for i, name in enumerate(OUTPUTS):
-        for other, other_name in ((differences, "finite differences"), (reverse, "reverse")):
+        for other, other_name in others:
             size = np.max(np.abs(forward[i]))
             counts = np.abs(forward[i]) >= NOT_NEGLIGIBLE * size
             gap = np.abs(other[i] - forward[i])
             worst = max(np.max(gap) / size, np.max(gap[counts] / np.abs(forward[i][counts])))
-            report.at_most(
-                f"{title}: {name}, forward against {other_name}",
-                worst,
-                TOLERANCE,
-                unit="1",
-                source=f"{len(fields)} conductances, {counts.sum()} not negligible",
-            )
+            what = f"{title}: {name}, forward against {other_name}"
+            source = f"{len(fields)} conductances, {counts.sum()} not negligible"
+            if other is wide:
+                report.information(what, worst, unit="1", source=source)
+            else:
+                report.at_most(what, worst, TOLERANCE, unit="1", source=source)
     if not quick:
         once = least(lambda: jax.block_until_ready(values(at)), 3)
         back = least(lambda: jax.block_until_ready(reverse_of(at)), 3)
@@ -121,14 +128,24 @@ def compare(
         )
 
 
-def richardson(many: Callable[[Any], Any], at: Any) -> np.ndarray:
-    """Central differences of fourth order; shape (outputs, parameters)."""
-    n = at.size
-    steps = [sign * h for h in (STEP, STEP / 2) for sign in (1, -1)]
-    points = jnp.concatenate([at + h * jnp.eye(n) for h in steps])
-    seen = np.asarray(many(points)).reshape(4, n, -1)
-    wide, narrow = (seen[0] - seen[1]) / (2 * STEP), (seen[2] - seen[3]) / STEP
-    return ((4 * narrow - wide) / 3).T
+def finite_differences(many: Callable[[Any], Any], at: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Central differences with Richardson's extrapolation; shape (outputs, parameters).
+
+    Those of the pair of neighbouring steps of the ladder that agree best (Ridders 1982, Adv Eng
+    Softw 4:75), and those of the widest.
+    """
+    steps = [*LADDER, LADDER[-1] / 4]
+    slopes = []
+    for h in steps:
+        seen = np.asarray(
+            many(jnp.concatenate([at + h * jnp.eye(at.size), at - h * jnp.eye(at.size)]))
+        )
+        slopes.append(((seen[: at.size] - seen[at.size :]) / (2 * h)).T)
+    # Steps fall by a factor of 4, so that the error of second order falls by one of 16.
+    better = np.stack([(16 * slopes[k + 1] - slopes[k]) / 15 for k in range(len(LADDER))])
+    apart = np.abs(np.diff(better, axis=0))
+    best = np.argmin(apart, axis=0)
+    return np.take_along_axis(better[1:], best[None], axis=0)[0], better[0]
 
 
 if __name__ == "__main__":
