@@ -101,8 +101,8 @@ def transient_outward_gates(v: Any, quickening: Any) -> dict[str, Gate]:
 
 def calcium_gates(v: Any, jca: Any, cass: Any, cai: Any, tau_jca: Any) -> dict[str, Gate]:
     """ICaL: voltage (f) and calcium (fca, jca, nca) inactivation, fast and slow."""
-    # The paper switches to 1 at 31.4978 mV, 0.07 mV before its curve gets there: a step of 4e-4 that
-    # no derivative sees, though a peak that grazes it feels it. The smaller of the two is continuous.
+    # The paper switches to 1 at 31.4978 mV, 0.07 mV before its curve gets there: a step of 4e-4
+    # that no derivative sees, though a peak that grazes it feels it. The smaller is continuous.
     steady = jnp.minimum(1.0763 * jnp.exp(-1.007 * jnp.exp(-0.0829 * v)), 1.0)
     fast = 7 + 1 / (0.0045 * (jnp.exp(-(v + 20) / 10) + jnp.exp((v + 20) / 10)))
     slow = 1000 + 1 / (3.5e-5 * (jnp.exp(-(v + 5) / 4) + jnp.exp((v + 5) / 6)))
