@@ -58,7 +58,10 @@ def _run(application: typer.Typer, arguments: list[str]) -> int:
         outcome = application(arguments, standalone_mode=False, prog_name="twinjax")
         return outcome if isinstance(outcome, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; the same command goes on where it was")
+        # Pacing is quick and keeps nothing on disk; all other long work resumes.
+        begins = arguments[:1] == ["cell"]
+        how = "starts again, nothing was written" if begins else "goes on where it was"
+        complain(f"interrupted; the same command {how}")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
