@@ -135,7 +135,7 @@ def test_a_missing_current_is_refused_or_passed_over():
         ),
         (
             lambda: with_drug(CipaV1(), SOTALOL, -1.0),
-            r"the concentration -1\.0 nM of sotalol is negative",
+            r"the concentration of sotalol must be at least 0 nM, not -1\.0",
         ),
         (
             lambda: with_drug(OHaraRudy2011(), Drug("x", binding=SOTALOL.binding), 1.0),

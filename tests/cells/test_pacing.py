@@ -20,11 +20,13 @@ from twinjax.cells import (
     LuoRudy1991,
     RushLarsen,
     RushLarsen2,
+    Setting,
     beat_grid,
     biomarkers,
     cycle_length,
     even_grid,
     join,
+    net_current,
     pace,
     periodic,
 )
@@ -230,3 +232,28 @@ def test_the_periodic_orbit_is_where_pacing_leads():
 def test_an_orbit_that_is_not_reached_is_told():
     found = periodic(LuoRudy1991(), max_beats=1, warm_up=0, rtol=1e-14, throw=False)
     assert int(found.result) == RESULTS.not_periodic
+
+
+@pytest.mark.parametrize("beats", [0, -5, 1.5])
+def test_beats_are_counted(beats):
+    with pytest.raises((ValueError, TypeError), match=r"beats"):
+        pace(Swing(), beats=beats)
+
+
+def test_a_beat_that_is_not_captured_has_no_duration():
+    found = biomarkers(pace(LuoRudy1991(), amplitude=-3.0, throw=False))
+    assert float(found["peak_potential"]) < -20
+    assert np.isnan(found["apd90"])
+    assert float(found["repolarised"]) == 0
+
+
+def test_a_model_without_the_six_currents_has_no_net_current():
+    with pytest.raises(ValueError, match="Luo-Rudy 1991: it has no INaL and no ICaL"):
+        pace(LuoRudy1991(), record=net_current)
+
+
+def test_a_grid_has_steps_of_some_length():
+    with pytest.raises(ValueError, match="must be positive"):
+        beat_grid(1000.0, 1.0, setting=Setting(0.01, 5.0, 0.0))
+    with pytest.raises(ValueError, match="does not fit"):
+        beat_grid(np.inf, 1.0)

@@ -26,7 +26,11 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
       recovery.
     - `qnet` [current unit · s]: integral of `net`, where that was recorded.
     - `early_afterdepolarisation`: greatest dV/dt [mV/ms] from 100 ms after the upstroke on, above
-      -60 mV; a positive one is an early afterdepolarisation. `repolarised`: 1, or 0.
+      -60 mV; a positive one is an early afterdepolarisation; NaN where V is nowhere so high so
+      late. `repolarised`: 1, or 0.
+
+    A beat whose peak stays below -20 mV, or that falls from its start, is not captured: durations
+    are NaN and `repolarised` is 0. Where a duration is NaN its gradient means nothing.
     """
     t, seen = solution.times, solution.observations
     v, slope = seen["v"], seen["slope"]
@@ -38,13 +42,17 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
         "upstroke_velocity": upstroke,
         "upstroke_time": when,
     }
+    captured = (height > -20) & (summit > when)
     for percent in FRACTIONS:
         level = height - percent / 100 * (height - v[0])
-        found[f"apd{percent}"] = _falls_below(t, v, slope, level, summit) - when
+        duration = _falls_below(t, v, slope, level, summit) - when
+        found[f"apd{percent}"] = jnp.where(captured, duration, jnp.nan)
     found["triangulation"] = found["apd90"] - found["apd30"]
     found["triangulation40"] = found["apd90"] - found["apd40"]
     late = (t > when + 100) & (v > -60)
-    found["early_afterdepolarisation"] = jnp.max(jnp.where(late, slope, -jnp.inf), initial=-1e3)
+    found["early_afterdepolarisation"] = jnp.where(
+        jnp.any(late), jnp.max(jnp.where(late, slope, -jnp.inf)), jnp.nan
+    )
     found["repolarised"] = jnp.isfinite(found["apd90"]).astype(v.dtype)
     if "cai" in seen:
         cai = seen["cai"]

@@ -48,6 +48,7 @@ class BuenoOrovio2008(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-30.0, 2.0),
+        longest_step=0.05,  # hard switches: their moments are right to a step
     )
 
     u_u: Float[Array, ""] = parameter(1.55, unit="1", bounds=(0.8, 2.0), cite=CITE)

@@ -26,7 +26,8 @@ class Block(eqx.Module):
 
     What a concentration C leaves of a maximal conductance is 1 / (1 + (C / IC50)ʰ).
 
-    Raises `ValueError` for a Hill coefficient of a current that has no IC50.
+    Raises `ValueError` for a Hill coefficient of a current that has no IC50, and for numbers that
+    are not positive.
     """
 
     ic50: dict[str, Any] = eqx.field(converter=_numbers)
@@ -36,6 +37,11 @@ class Block(eqx.Module):
         for name in self.hill:
             if name not in self.ic50:
                 raise ValueError(unknown_name("current with a Hill coefficient", name, self.ic50))
+        for what, numbers in (("IC50", self.ic50), ("Hill coefficient", self.hill)):
+            for name, value in numbers.items():
+                traced = isinstance(value, jax.core.Tracer)
+                if eqx.is_array(value) and not traced and not bool(jnp.all(value > 0)):
+                    raise ValueError(f"the {what} of {name} must be positive, not {value}")
 
     def left(self, concentration: Any) -> dict[str, Any]:
         """The factor of each current's maximal conductance at a concentration [nM]."""
@@ -86,8 +92,10 @@ def with_drug(cell: C, drug: Drug, concentration: Any, *, ignore_missing: bool =
     drug that binds to hERG, and a drug of which a model without binding gets no block of IKr.
     """
     concentration = _number(concentration)
-    if not isinstance(concentration, jax.core.Tracer) and bool(jnp.any(concentration < 0)):
-        raise ValueError(f"the concentration {concentration} nM of {drug.name} is negative")
+    if not isinstance(concentration, jax.core.Tracer) and not bool(jnp.all(concentration >= 0)):
+        raise ValueError(
+            f"the concentration of {drug.name} must be at least 0 nM, not {concentration}"
+        )
     factors = drug.block.left(concentration)
     changes: dict[str, Any] = {}
     if drug.binding is not None:

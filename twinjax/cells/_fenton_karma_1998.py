@@ -81,6 +81,7 @@ class FentonKarma1998(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-20.0, 2.0),
+        longest_step=0.05,  # hard switches: their moments are right to a step
         conductances={"Ifi": "g_fi"},
     )
 

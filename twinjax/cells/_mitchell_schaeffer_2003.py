@@ -40,6 +40,7 @@ class MitchellSchaeffer2003(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-20.0, 2.0),
+        longest_step=0.05,  # hard switches: their moments are right to a step
     )
 
     tau_in: Float[Array, ""] = parameter(0.3, unit="ms", bounds=(0.003, 1.5), cite=CITE)

@@ -44,7 +44,8 @@ def periodic(
     relative to its value; `max_beats` bounds the work.
 
     **Returns:** `Solution` with `stats["beats"]`, those run after the one Jacobian, and
-    `stats["residual"]`. An orbit of two beats (alternans) is not found: the result says so.
+    `stats["residual"]`. An orbit that pacing would leave (where beats alternate
+    or are blocked) may be found too: pace some beats from it to see whether it is stable.
     """
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
     state = cell.initial_state() if state is None else state

@@ -57,7 +57,9 @@ def beat_grid(
 
     Raises `ValueError` if the stimulus outlasts the beat.
     """
-    if not 0 <= duration < cycle_length:
+    if not min(setting) > 0:
+        raise ValueError(f"the steps of a grid and their growth must be positive, not {setting}")
+    if not 0 <= duration < cycle_length < np.inf:
         raise ValueError(
             f"a stimulus of {duration} ms does not fit into a cycle of {cycle_length} ms"
         )
@@ -98,6 +100,12 @@ NET = ("INaL", "ICaL", "IKr", "IKs", "IK1", "Ito")
 def net_current(cell: AbstractCell, state: Any) -> dict[str, Array]:
     """Records calcium, and the sum of the six currents whose integral over a beat is qNet."""
     currents = cell.currents(state)
+    missing = [name for name in NET if name not in currents]
+    if missing:
+        raise ValueError(
+            f"the net current of six is not that of {cell.about.title}: it has no "
+            f"{' and no '.join(missing)}"
+        )
     return {**calcium(cell, state), "net": sum((currents[name] for name in NET), jnp.zeros(()))}
 
 
@@ -123,6 +131,8 @@ def pace(
     and what `record` gives, at the nodes of the grid; state at the end. Reverse mode recomputes
     every step from its start, and stores one state a step.
     """
+    if not isinstance(beats, int) or beats < 1:
+        raise ValueError(f"the number of beats must be a whole number of at least 1, not {beats}")
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
     state = cell.initial_state() if state is None else state
     return _paced(cell, state, beats, grid, amplitude, scheme, record, throw)

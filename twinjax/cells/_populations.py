@@ -126,14 +126,17 @@ def sample_scales(
     uniform between 1 - spread and 1 + spread (Britton et al. 2013, PNAS 110:E2098, with spread 1).
     Sobol points, scrambled, or a Latin hypercube; the same seed gives the same factors.
 
-    **Arguments:** `currents` by name (default: all that the model lists).
+    **Arguments:** `currents` by name (default: all that the model lists and
+    that are not zero).
 
     **Returns:** the names, and factors (count, k), within the bounds of the parameters.
 
     Raises `ValueError` for an unknown current, distribution or method, a count below 1, or a
     spread that is not possible.
     """
-    names = tuple(cell.about.conductances if currents is None else currents)
+    every = cell.about.conductances.items()
+    usual = [name for name, field in every if float(getattr(cell, field)) > 0]
+    names = tuple(usual if currents is None else currents)
     low, high = factor_bounds(cell, names)
     if count < 1:
         raise ValueError(f"a population needs at least one cell, not {count}")
@@ -195,7 +198,11 @@ def _field(cell: AbstractCell, name: str) -> str:
 def factor_bounds(cell: AbstractCell, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Factors that keep each conductance within the bounds of its parameter."""
     if not names:
-        raise ValueError("a population needs the name of at least one current")
+        raise ValueError(
+            f"a population needs the name of at least one current that {cell.about.title} scales"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"a current of a population is named twice: {', '.join(names)}")
     known = parameters_of(cell)
     low, high = [], []
     for name in names:
