@@ -189,7 +189,11 @@ def test_derivatives_of_biomarkers_match_finite_differences(cell, population, pa
             lambda c, p: sample_scales(c, 4, distribution="uniform", spread=1.5),
             r"must lie in \(0, 1\], not 1.5",
         ),
-        (lambda c, p: sample_scales(LuoRudy1991(g_k=0.0), 4), "of IK is 0, so that it cannot"),
+        (
+            lambda c, p: sample_scales(LuoRudy1991(g_k=0.0), 4, currents=["IK"]),
+            "of IK is 0, so that it cannot",
+        ),
+        (lambda c, p: sample_scales(c, 4, currents=["IK", "IK"]), "named twice: IK, IK"),
         (lambda c, p: simulate_population(c, ["IK"], np.ones((2, 2))), r"shape \(n, 1\)"),
         (lambda c, p: simulate_population(c, ["IK"], -np.ones((1, 1))), "not negative"),
         (lambda c, p: p.within({"apd91": Range(1.0, 2.0, "ms", "")}), "did you mean 'apd90'"),
@@ -222,3 +226,9 @@ def test_human_cells_are_calibrated_to_experimental_ranges():
     found = calibrate_population(cell, wide, HUMAN_VENTRICLE, pacing=pacing, chunk=16)
     assert found.inside.sum() > accepted.sum()
     assert np.all(found.inside[accepted])
+
+
+def test_a_current_that_is_absent_is_passed_over_unless_named():
+    names, scales = sample_scales(LuoRudy1991(g_k=0.0), 4)
+    assert "IK" not in names
+    assert scales.shape == (4, len(LuoRudy1991.about.conductances) - 1)
