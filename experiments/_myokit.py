@@ -69,14 +69,10 @@ def _write(jaxpr: Any, consts: Any, arguments: list[str], lines: list[str]) -> l
             results = _write(inner.jaxpr, inner.consts, inputs, lines)
         else:
             results = [_expression(equation, inputs)]
-            if equation.primitive.name not in ("convert_element_type", "copy", "broadcast_in_dim"):
-                variable = f"x{len(lines)}"
-                # Conditions are kept as expressions: Myokit's variables are numbers.
-                if results[0].startswith("("):
-                    pass
-                else:
-                    lines.append(f"{variable} = {results[0]}")
-                    results = [variable]
+            # Conditions stay expressions, in brackets: Myokit's variables are numbers.
+            if results != inputs[:1] and not results[0].startswith("("):
+                lines.append(f"x{len(lines)} = {results[0]}")
+                results = [f"x{len(lines) - 1}"]
         named |= dict(zip(equation.outvars, results, strict=True))
     return [name(atom) for atom in jaxpr.outvars]
 

@@ -32,6 +32,7 @@ from twinjax.cells import (
     biomarkers,
     pace,
     periodic,
+    scaled,
 )
 from twinjax.cells._pace import final_state
 
@@ -159,12 +160,7 @@ def _fields(cell: AbstractCell) -> list[str]:
 
 
 def _scaled(cell: AbstractCell, scale: Any) -> AbstractCell:
-    fields = _fields(cell)
-    return eqx.tree_at(
-        lambda c: [getattr(c, f) for f in fields],
-        cell,
-        [getattr(cell, f) * s for f, s in zip(fields, scale, strict=True)],
-    )
+    return scaled(cell, dict(zip(cell.about.conductances, scale, strict=True)))
 
 
 def _beat_seconds(

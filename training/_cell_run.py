@@ -30,6 +30,7 @@ from twinjax.cells import (
     even_grid,
     net_current,
     pace,
+    scaled,
 )
 
 # Of a cell that beats by itself: what one call runs [ms], its steps [ms], and how many calls are
@@ -150,11 +151,10 @@ def build(
             raise ValueError(
                 f"a block is a share between 0 and 1, of which 0.5 is half; not {current}={share:g}"
             )
-        field = conductances[current]
-        values[field] = values.get(field, float(getattr(cell, field))) * (1 - share)
-    if not values:
-        return cell
-    return ParameterSpace(cell, tuple(values)).write(cell, jnp.array([*values.values()], float))
+    if values:
+        space = ParameterSpace(cell, tuple(values))
+        cell = space.write(cell, jnp.array([*values.values()], float))
+    return scaled(cell, {current: 1 - share for current, share in (block or {}).items()})
 
 
 def run_cell(

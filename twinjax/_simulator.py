@@ -98,14 +98,26 @@ def population(
         raise ValueError(f"a population needs parameters of shape (runs, n), not {thetas.shape}")
     # Powers of two, so that populations of many sizes share few compiled programs.
     chunk = min(chunk, 1 << (len(thetas) - 1).bit_length())
+    return in_chunks(lambda rows: _vectorised(simulator, rows), thetas, chunk, on_chunk)
+
+
+def in_chunks(
+    run: Callable[[Array], Any],
+    rows: Float[np.ndarray, "m n"],
+    size: int,
+    on_chunk: Callable[[slice, Any], None] | None = None,
+) -> Any:
+    """`run` on `size` rows at a time, its results in NumPy arrays, one after the other.
+
+    The last chunk is padded by its last row: a new shape would be compiled anew.
+    """
     parts = []
-    for start in range(0, len(thetas), chunk):
-        part = thetas[start : start + chunk]
-        # The last chunk is padded: a new shape would be compiled anew.
-        padded = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
-        result = _vectorised(simulator, jnp.asarray(padded))
-        rows = slice(0, len(part))
-        parts.append(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], result))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        kept = slice(0, len(part))
+        result = run(jnp.asarray(padded))
+        parts.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[kept], result))
         if on_chunk is not None:
             on_chunk(slice(start, start + len(part)), parts[-1])
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -12,7 +12,7 @@ from twinjax.cells._bueno_orovio_2008 import (
     bueno_orovio_2008_m,
 )
 from twinjax.cells._calibration import Calibration, calibrate_population
-from twinjax.cells._cell import About, AbstractCell, Gate, gate
+from twinjax.cells._cell import About, AbstractCell, Gate, gate, scaled
 from twinjax.cells._cipa_v1 import CipaV1
 from twinjax.cells._clamp import ClampRecord, voltage_clamp
 from twinjax.cells._courtemanche_1998 import Courtemanche1998
@@ -43,7 +43,6 @@ from twinjax.cells._populations import (
     Pacing,
     Population,
     sample_scales,
-    scaled,
     simulate_population,
 )
 from twinjax.cells._protocols import (

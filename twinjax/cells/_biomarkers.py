@@ -7,6 +7,8 @@ from jaxtyping import Array, Float
 
 from twinjax._solve import Solution
 
+# A beat whose peak stays below it [mV] is not an action potential.
+THRESHOLD = -20.0
 FRACTIONS = (30, 40, 50, 90)
 
 
@@ -42,7 +44,7 @@ def biomarkers(solution: Solution) -> dict[str, Float[Array, ""]]:
         "upstroke_velocity": upstroke,
         "upstroke_time": when,
     }
-    captured = (height > -20) & (summit > when)
+    captured = (height > THRESHOLD) & (summit > when)
     for percent in FRACTIONS:
         level = height - percent / 100 * (height - v[0])
         duration = _falls_below(t, v, slope, level, summit) - when

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from twinjax._results import RESULTS
+from twinjax._simulator import in_chunks
 from twinjax.cells._cell import AbstractCell
 from twinjax.cells._populations import (
     Pacing,
     Population,
     factor_bounds,
-    in_chunks,
     paced_with,
     simulate_chunk,
     simulate_population,
@@ -82,11 +82,13 @@ def calibrate_population(
     wanted = _Targets.of(ranges, margin)
 
     def values(z: np.ndarray) -> np.ndarray:
-        found, results = in_chunks(simulate_chunk, cell, names, pacing, np.exp(z), size)
+        found, results = in_chunks(
+            lambda rows: simulate_chunk(cell, names, pacing, rows), np.exp(z), size
+        )
         return wanted.pick(found, results)
 
     def jacobians(z: np.ndarray) -> np.ndarray:
-        found, results = in_chunks(_differentiate, cell, names, pacing, z, size)
+        found, results = in_chunks(lambda rows: _differentiate(cell, names, pacing, rows), z, size)
         return wanted.pick(found, results)
 
     y = wanted.pick(population.biomarkers, population.results)

@@ -2,15 +2,18 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
+from twinjax._names import unknown_name
 from twinjax.cells._markov import Occupancy
 
 S = TypeVar("S", bound=tuple)
+C = TypeVar("C", bound="AbstractCell")
 
 
 class Gate(NamedTuple):
@@ -89,13 +92,42 @@ class AbstractCell(eqx.Module):
 
     def derivatives(self, state: S, stimulus: Any = 0.0) -> S:
         """Time derivative of the state [1/ms]."""
-        rates = self.rates(state, stimulus)
-        return type(state)(
-            *(
-                r.rate(x) if isinstance(r, Gate | Occupancy) else r
-                for r, x in zip(rates, state, strict=True)
-            )
+        return slopes_of(self.rates(state, stimulus), state)
+
+
+def conductance_of(cell: AbstractCell, current: str) -> str:
+    """The field of a current's maximal conductance; `ValueError` if the model has none."""
+    known = cell.about.conductances
+    if current not in known:
+        raise ValueError(unknown_name(f"current of {cell.about.title}", current, known))
+    return known[current]
+
+
+def scaled(cell: C, factors: Mapping[str, Any]) -> C:
+    """The cell with maximal conductances times factors, by the currents' usual names.
+
+    Raises `ValueError` for a current that has no conductance in this model.
+    """
+    fields = [conductance_of(cell, name) for name in factors]
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"of {', '.join(factors)} two have the same conductance: name one of them")
+    if not fields:
+        return cell
+    return eqx.tree_at(
+        lambda c: [getattr(c, field) for field in fields],
+        cell,
+        [getattr(cell, f) * x for f, x in zip(fields, factors.values(), strict=True)],
+    )
+
+
+def slopes_of(rates: Any, state: Any) -> Any:
+    """Time derivatives from rates: a tuple like the state."""
+    return type(state)(
+        *(
+            r.rate(x) if isinstance(r, Gate | Occupancy) else r
+            for r, x in zip(rates, state, strict=True)
         )
+    )
 
 
 def as_arrays(state: S, like: Any) -> S:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from twinjax._names import unknown_name
-from twinjax.cells._cell import AbstractCell
+from twinjax.cells._cell import AbstractCell, scaled
 from twinjax.cells._functions import power
 
 C = TypeVar("C", bound=AbstractCell)
@@ -108,12 +108,9 @@ def with_drug(cell: C, drug: Drug, concentration: Any, *, ignore_missing: bool =
             raise ValueError(
                 f"{cell.about.title} has no binding to hERG: give {drug.name} an IC50 of IKr"
             )
-    known = cell.about.conductances
-    for current, factor in factors.items():
-        if current in known:
-            changes[known[current]] = getattr(cell, known[current]) * factor
-        elif not ignore_missing:
-            raise ValueError(unknown_name(f"current of {cell.about.title}", current, known))
+    if ignore_missing:
+        factors = {name: x for name, x in factors.items() if name in cell.about.conductances}
+    cell = scaled(cell, factors)
     names = list(changes)
     if not names:
         return cell

@@ -44,9 +44,13 @@ def periodic(
     relative to its value; `max_beats` bounds the work.
 
     **Returns:** `Solution` with `stats["beats"]`, those run after the one Jacobian, and
-    `stats["residual"]`. An orbit that pacing would leave (where beats alternate
-    or are blocked) may be found too: pace some beats from it to see whether it is stable.
+    `stats["residual"]`. An orbit that pacing would leave (where beats alternate or are blocked) may
+    be found too: pace some beats from it to see whether it is stable.
+
+    Raises `ValueError` for a cell that beats by itself, unless a grid is given.
     """
+    if grid is None and cell.about.stimulus is None:
+        raise ValueError(f"{cell.about.title} beats by itself: no paced beat of it is periodic")
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
     state = cell.initial_state() if state is None else state
     return _periodic(cell, state, grid, amplitude, scheme, record, warm_up, rtol, max_beats, throw)
@@ -88,9 +92,10 @@ def _periodic(
         return _broyden(beat, y, warm_up, rtol, max_beats)
 
     y, stats = jax.lax.custom_root(residual, y0, search, _dense_solve, has_aux=True)
+    orbit = unravel(y * scale)
     found = pace(
         cell,
-        state=unravel(y * scale),
+        state=orbit,
         grid=grid,
         amplitude=amplitude,
         scheme=scheme,
@@ -99,5 +104,4 @@ def _periodic(
     )
     result = jnp.where(stats["residual"] <= rtol, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(found.result == RESULTS.successful, result, found.result)
-    periodic = unravel(y * scale)
-    return _finish(Solution(found.times, found.observations, periodic, stats, result), throw)
+    return _finish(Solution(found.times, found.observations, orbit, stats, result), throw)

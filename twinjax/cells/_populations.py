@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy.stats import norm, qmc
@@ -15,9 +14,10 @@ from scipy.stats import norm, qmc
 from twinjax._names import unknown_name
 from twinjax._parameters import parameters_of
 from twinjax._results import RESULTS
+from twinjax._simulator import in_chunks
 from twinjax._solve import Solution
 from twinjax.cells._biomarkers import biomarkers
-from twinjax.cells._cell import AbstractCell
+from twinjax.cells._cell import AbstractCell, conductance_of, scaled
 from twinjax.cells._pace import Grid, pace
 from twinjax.cells._ranges import Range
 from twinjax.cells._schemes import AbstractScheme
@@ -91,25 +91,6 @@ class Population:
         )
 
 
-def scaled(cell: AbstractCell, factors: Mapping[str, Any]) -> AbstractCell:
-    """The cell with maximal conductances times factors, by the currents' usual names.
-
-    Raises `ValueError` for a current that has no conductance in this model.
-    """
-    for name in factors:
-        _field(cell, name)
-    fields = [cell.about.conductances[name] for name in factors]
-    if len(set(fields)) < len(fields):
-        raise ValueError(f"of {', '.join(factors)} two have the same conductance: name one of them")
-    if not fields:
-        return cell
-    return eqx.tree_at(
-        lambda c: [getattr(c, field) for field in fields],
-        cell,
-        [getattr(cell, f) * x for f, x in zip(fields, factors.values(), strict=True)],
-    )
-
-
 def sample_scales(
     cell: AbstractCell,
     count: int,
@@ -126,8 +107,7 @@ def sample_scales(
     uniform between 1 - spread and 1 + spread (Britton et al. 2013, PNAS 110:E2098, with spread 1).
     Sobol points, scrambled, or a Latin hypercube; the same seed gives the same factors.
 
-    **Arguments:** `currents` by name (default: all that the model lists and
-    that are not zero).
+    **Arguments:** `currents` by name (default: all that the model lists and that are not 0).
 
     **Returns:** the names, and factors (count, k), within the bounds of the parameters.
 
@@ -183,16 +163,8 @@ def simulate_population(
     _check_scales(scales, names)
     pacing = Pacing() if pacing is None else pacing
     size = min(chunk, len(scales))
-    found, results = in_chunks(simulate_chunk, cell, names, pacing, scales, size)
+    found, results = in_chunks(lambda rows: simulate_chunk(cell, names, pacing, rows), scales, size)
     return _population(names, scales, found, results)
-
-
-def _field(cell: AbstractCell, name: str) -> str:
-    if name not in cell.about.conductances:
-        raise ValueError(
-            unknown_name(f"current of {cell.about.title}", name, cell.about.conductances)
-        )
-    return cell.about.conductances[name]
 
 
 def factor_bounds(cell: AbstractCell, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +178,7 @@ def factor_bounds(cell: AbstractCell, names: Sequence[str]) -> tuple[np.ndarray,
     known = parameters_of(cell)
     low, high = [], []
     for name in names:
-        field = _field(cell, name)
+        field = conductance_of(cell, name)
         value = float(getattr(cell, field))
         if not value > 0:
             raise ValueError(f"the conductance of {name} is {value:g}, so that it cannot be scaled")
@@ -244,21 +216,3 @@ def simulate_chunk(
 ) -> Any:
     """The same of many cells at once."""
     return jax.vmap(lambda x: paced_with(cell, names, pacing, x))(factors)
-
-
-def in_chunks(
-    run: Callable[..., Any],
-    cell: AbstractCell,
-    names: tuple[str, ...],
-    pacing: Pacing,
-    rows: np.ndarray,
-    size: int,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Every call has the same number of rows, so that one program serves; the last repeats one."""
-    parts = []
-    for first in range(0, len(rows), size):
-        part = rows[first : first + size]
-        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-        parts.append(run(cell, names, pacing, jnp.asarray(filled)))
-    found, results = jax.tree.map(lambda *x: np.concatenate(x)[: len(rows)], *parts)
-    return found, results

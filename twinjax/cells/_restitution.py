@@ -11,14 +11,11 @@ from jaxtyping import Array, Bool, Float
 
 from twinjax._results import RESULTS
 from twinjax._solve import Solution
-from twinjax.cells._biomarkers import _falls_below, _peak, _upstroke, biomarkers
+from twinjax.cells._biomarkers import THRESHOLD, _falls_below, _peak, _upstroke, biomarkers
 from twinjax.cells._cell import AbstractCell, as_arrays
 from twinjax.cells._pace import DEFAULT, Grid, Setting, beat_grid, dtype_of, final_state, pace
 from twinjax.cells._protocols import check_at_least, checked_intervals, padded, stimulus_of
 from twinjax.cells._schemes import AbstractScheme, RushLarsen2
-
-# An action potential is a beat that goes above this potential [mV].
-THRESHOLD = -20.0
 
 
 class Restitution(eqx.Module):

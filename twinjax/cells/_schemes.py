@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from twinjax.cells._cell import AbstractCell, Gate
+from twinjax.cells._cell import AbstractCell, Gate, slopes_of
 from twinjax.cells._functions import linoid
 from twinjax.cells._markov import Occupancy, occupancies
 
@@ -30,9 +30,8 @@ class ForwardEuler(AbstractScheme):
 
     def step(self, cell: AbstractCell, state: Any, stimulus: Any, length: Any) -> tuple[Any, Any]:
         rates = cell.rates(state, stimulus)
-        slopes = [_slope(r, x) for r, x in zip(rates, state, strict=True)]
-        after = _like(state, (x + length * s for x, s in zip(state, slopes, strict=True)))
-        return after, slopes[0]
+        slopes = slopes_of(rates, state)
+        return jax.tree.map(lambda x, s: x + length * s, state, slopes), slopes[0]
 
 
 class RushLarsen(AbstractScheme):
@@ -45,7 +44,7 @@ class RushLarsen(AbstractScheme):
 
     def step(self, cell: AbstractCell, state: Any, stimulus: Any, length: Any) -> tuple[Any, Any]:
         rates = cell.rates(state, stimulus)
-        return _advance(state, rates, length), _slope(rates[0], state[0])
+        return advance(state, rates, length), _slope(rates[0], state[0])
 
 
 class RushLarsen2(AbstractScheme):
@@ -59,7 +58,7 @@ class RushLarsen2(AbstractScheme):
     def step(self, cell: AbstractCell, state: Any, stimulus: Any, length: Any) -> tuple[Any, Any]:
         def stage(at: Any, ahead: Any) -> tuple[Any, Any]:
             rates = cell.rates(at, stimulus)
-            return _advance(state, rates, ahead), _slope(rates[0], at[0])
+            return advance(state, rates, ahead), _slope(rates[0], at[0])
 
         return _twice(stage, state, length)
 
@@ -125,7 +124,8 @@ def _occupied(state: Any, rates: Any, length: Any) -> dict[str, Any]:
     return found
 
 
-def _advance(state: Any, rates: Any, length: Any) -> Any:
+def advance(state: Any, rates: Any, length: Any) -> Any:
+    """The state after `length` [ms] of these rates: gates relax, all else moves straight on."""
     fields = _occupied(state, rates, length)
     for name, r, x in zip(state._fields, rates, state, strict=True):
         if isinstance(r, Gate):

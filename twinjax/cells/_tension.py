@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twinjax.cells._cell import About, Gate
+from twinjax.cells._cell import About, as_arrays, slopes_of
+from twinjax.cells._schemes import advance
 
 
 class AbstractActiveTension(eqx.Module):
@@ -37,10 +38,7 @@ class AbstractActiveTension(eqx.Module):
 
     def derivatives(self, state: Any, calcium: Any, stretch: Any, stretch_rate: Any) -> Any:
         """Time derivative of the state [1/ms]."""
-        rates = self.rates(state, calcium, stretch, stretch_rate)
-        return type(state)(
-            *(r.rate(x) if isinstance(r, Gate) else r for r, x in zip(rates, state, strict=True))
-        )
+        return slopes_of(self.rates(state, calcium, stretch, stretch_rate), state)
 
 
 def contract(
@@ -60,27 +58,15 @@ def contract(
     (default: rest). **Returns:** tensions at the times, and the state at the last.
     """
     start = model.initial_state() if state is None else state
-    start = jax.tree.map(
-        lambda x: jnp.broadcast_to(x, calcium.shape[1:]).astype(calcium.dtype), start
-    )
+    start = as_arrays(start, calcium[0])
     stretch = jnp.broadcast_to(stretch, calcium.shape).astype(calcium.dtype)
-
-    def advance(state: Any, at: Any, inputs: Any, length: Any) -> Any:
-        rates = model.rates(at, *inputs)
-        return type(state)(
-            *(
-                r.steady + (x - r.steady) * jnp.exp(-length / r.time_constant)
-                if isinstance(r, Gate)
-                else x + length * r
-                for r, x in zip(rates, state, strict=True)
-            )
-        )
 
     def step(state: Any, inputs: Any) -> Any:
         length, before, after, short, long = inputs
         rate, halfway = (long - short) / length, ((before + after) / 2, (short + long) / 2)
-        middle = advance(state, state, (before, short, rate), length / 2)
-        return advance(state, middle, (*halfway, rate), length), model.tension(state, short)
+        middle = advance(state, model.rates(state, before, short, rate), length / 2)
+        following = advance(state, model.rates(middle, *halfway, rate), length)
+        return following, model.tension(state, short)
 
     inputs = (jnp.diff(times), calcium[:-1], calcium[1:], stretch[:-1], stretch[1:])
     final, tensions = jax.lax.scan(jax.checkpoint(step), start, inputs)
