@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -87,7 +87,7 @@ def component(cls: type, **specific: Any) -> Any:
     builds the component with the given defaults; their units must be those of the component.
     """
     infos = {name: field.metadata["parameter"] for name, field in specific.items()}
-    own = {f.name: f.metadata["parameter"] for f in dataclasses.fields(cls) if _is_parameter(f)}
+    own = _own(cls)
     for name, info in infos.items():
         if name not in own:
             raise TypeError(unknown_name(f"parameter of {cls.__name__}", name, own))
@@ -101,6 +101,28 @@ def component(cls: type, **specific: Any) -> Any:
 
 def _is_parameter(field: dataclasses.Field) -> bool:
     return "parameter" in field.metadata
+
+
+def _own(model: Any) -> dict[str, ParameterInfo]:
+    """Parameters of a class or an instance, without those of its components."""
+    fields = dataclasses.fields(model)
+    return {f.name: f.metadata["parameter"] for f in fields if _is_parameter(f)}
+
+
+def set_parameters(
+    model: eqx.Module, variant: Mapping[str, float], given: Mapping[str, Any]
+) -> None:
+    """Sets every parameter in the `__init__` of a model that has variants.
+
+    Each is what is given, else what the variant has, else its default. Raises `TypeError` for a
+    name that is no parameter.
+    """
+    own = _own(model)
+    for name in given:
+        if name not in own:
+            raise TypeError(unknown_name(f"parameter of {type(model).__name__}", name, own))
+    for name, info in own.items():
+        setattr(model, name, given.get(name, variant.get(name, info.default)))
 
 
 def parameters_of(model: eqx.Module) -> dict[str, ParameterInfo]:

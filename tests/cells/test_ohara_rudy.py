@@ -62,6 +62,18 @@ def test_an_unknown_region_is_refused():
         OHaraRudy2011(region="epicard")
 
 
+def test_the_region_alone_makes_the_whole_variant():
+    # The supplement's factors on INaL and ICaL.
+    assert float(OHaraRudy2011(region="epi").g_na_l) == pytest.approx(0.6 * 0.0075, rel=1e-12)
+    assert float(OHaraRudy2011(region="M").p_ca) == pytest.approx(2.5e-4, rel=1e-12)
+    assert float(OHaraRudy2011("epi", g_to=0.01).g_to) == 0.01
+
+
+def test_a_misspelt_parameter_is_refused():
+    with pytest.raises(TypeError, match="of OHaraRudy2011 'g_tp'; did you mean 'g_to'"):
+        OHaraRudy2011("epi", g_tp=0.01)
+
+
 def test_fractions_of_the_channel_are_conserved_with_a_drug():
     cell = CipaV1(concentration=5.0, k_max=30.0, k_u=2e-3, n=0.8, half_max=50.0, v_half=-40.0)
     bound = {"o": 0.2, "io": 0.1, "ic1": 0.3, "o_bound": 0.1, "io_bound": 0.2, "c_bound": 0.1}

@@ -42,6 +42,11 @@ def test_layers_differ_in_ito_and_iks_only():
     assert float(currents[2]["IKs"] / currents[0]["IKs"]) == pytest.approx(0.25)
 
 
+def test_the_layer_alone_makes_the_whole_variant():
+    assert float(TenTusscherPanfilov2006(layer="endo").g_to) == 0.073
+    assert float(TenTusscherPanfilov2006(layer="m").g_ks) == 0.098
+
+
 def test_an_unknown_layer_is_refused():
     with pytest.raises(ValueError, match=r"unknown layer 'endoo'; did you mean 'endo'\?"):
         TenTusscherPanfilov2006(layer="endoo")

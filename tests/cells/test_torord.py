@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from twinjax.cells import MODELS, beat_grid, pace, torord
+from twinjax.cells import MODELS, ToRORd, beat_grid, pace, torord
 
 NAMES = [name for name in MODELS if name.startswith("tomek-torord")]
 CLOSED = {"v": -10.0, "cass": 2e-3, "cai": 4e-4, "d": 0.7, "m": 0.4, "jrelnp": 0.1, "cajsr": 0.9}
@@ -76,6 +76,13 @@ def test_the_state_that_the_authors_call_steady_returns_after_a_beat():
         assert float(getattr(after, field)) == pytest.approx(getattr(before, field), rel=5e-4), (
             field
         )
+
+
+def test_the_cell_type_and_the_form_alone_make_the_whole_variant():
+    # Tomek et al. 2019, appendix: 2 times Ito; Tomek et al. 2020: the time constant of j_Ca.
+    assert float(ToRORd(cell_type="epi").g_to) == pytest.approx(0.32, rel=1e-12)
+    assert float(ToRORd(dynamic_chloride=True).tau_jca) == 72.5
+    assert float(ToRORd("mid", g_to=0.1).g_to) == 0.1
 
 
 def test_an_unknown_cell_type_is_refused():

@@ -2,17 +2,15 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twinjax._names import unknown_name
 from twinjax._parameters import parameter
 from twinjax.cells._cell import About, AbstractCell
 from twinjax.cells._functions import boltzmann, power
 from twinjax.cells._markov import Occupancy, markov
 from twinjax.cells._ohara_rudy_2011 import CITE as ORD
-from twinjax.cells._ohara_rudy_2011 import CONDUCTANCES, REGIONS
+from twinjax.cells._ohara_rudy_2011 import CONDUCTANCES
 from twinjax.cells._ohara_rudy_equations import all_currents, charge, common_rates
 
 CITE = "Dutta et al. 2017, Front Physiol 8:616"
@@ -150,11 +148,6 @@ class CipaV1(AbstractCell):
     half_max: Float[Array, ""] = parameter(1.0, unit="1", bounds=(1e-6, 1e12), cite=HERG)
     v_half: Float[Array, ""] = parameter(1.0, unit="mV", bounds=(-300, 300), cite=HERG)
     k_t: Float[Array, ""] = parameter(3.5e-5, unit="1/ms", bounds=(1e-9, 1), cite=HERG)
-    region: str = eqx.field(static=True, default="endo")
-
-    def __check_init__(self) -> None:
-        if self.region not in REGIONS:
-            raise ValueError(unknown_name("region", self.region, REGIONS))
 
     def initial_state(self) -> State:
         return State(

@@ -7,13 +7,38 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
-from twinjax._parameters import parameter
+from twinjax._parameters import parameter, set_parameters
 from twinjax.cells._cell import About, AbstractCell, Gate
 from twinjax.cells._functions import boltzmann
 from twinjax.cells._ohara_rudy_equations import all_currents, charge, common_rates
 
 CITE = "O'Hara, Virag, Varro and Rudy 2011, PLoS Comput Biol 7:e1002061"
-REGIONS = ("endo", "epi", "M")
+# What differs from the endocardial cell.
+_REGIONS: dict[str, dict[str, float]] = {
+    "endo": {},
+    "epi": {
+        "g_na_l": 0.6 * 0.0075,
+        "g_to": 4 * 0.02,
+        "p_ca": 1.2 * 1e-4,
+        "g_kr": 1.3 * 0.046,
+        "g_ks": 1.4 * 0.0034,
+        "g_k1": 1.2 * 0.1908,
+        "g_naca": 1.1 * 0.0008,
+        "p_nak": 0.9 * 30.0,
+        "g_kb": 0.6 * 0.003,
+        "uptake": 1.3 * 0.004375,
+        "calmodulin": 1.3 * 0.05,
+    },
+    "M": {
+        "g_to": 4 * 0.02,
+        "p_ca": 2.5 * 1e-4,
+        "g_kr": 0.8 * 0.046,
+        "g_k1": 1.3 * 0.1908,
+        "g_naca": 1.4 * 0.0008,
+        "p_nak": 0.7 * 30.0,
+        "release": 1.7,
+    },
+}
 CONDUCTANCES = {
     "INa": "g_na",
     "INaL": "g_na_l",
@@ -96,9 +121,9 @@ class OHaraRudy2011(AbstractCell):
         INab, ICab: constant fields;   IpCa = g_pca Ca_i / (Ca_i + 5e-4)
         INaCa = g_naca (0.8 at Ca_i, 0.2 at Ca_ss),   INaK = p_nak (…): cycles of four states
 
-    Ψ is the constant-field flux. Epicardial and M cells have the supplement's factors, in
-    `ohara_rudy_2011_epi` and `ohara_rudy_2011_m`; one of them, on the inactivation of Ito in the
-    epicardium, depends on V, so that `region` stands beside the parameters.
+    Ψ is the constant-field flux. The defaults are those of the `region`, "endo", "epi" or "M",
+    with the supplement's factors; one of them, on the inactivation of Ito in the epicardium,
+    depends on V and is no parameter.
     """
 
     about: ClassVar[About] = About(
@@ -110,6 +135,8 @@ class OHaraRudy2011(AbstractCell):
         stimulus=(-80.0, 0.5),
         conductances=CONDUCTANCES,
     )
+
+    region: str = eqx.field(static=True)
 
     g_na: Float[Array, ""] = parameter(75.0, unit="mS/µF", bounds=(0, 300), cite=CITE)
     g_na_l: Float[Array, ""] = parameter(0.0075, unit="mS/µF", bounds=(0, 0.2), cite=CITE)
@@ -133,11 +160,16 @@ class OHaraRudy2011(AbstractCell):
     na_o: Float[Array, ""] = parameter(140.0, unit="mM", bounds=(50, 200), cite=CITE)
     ca_o: Float[Array, ""] = parameter(1.8, unit="mM", bounds=(0.2, 10), cite=CITE)
     k_o: Float[Array, ""] = parameter(5.4, unit="mM", bounds=(1, 20), cite=CITE)
-    region: str = eqx.field(static=True, default="endo")
 
-    def __check_init__(self) -> None:
-        if self.region not in REGIONS:
-            raise ValueError(unknown_name("region", self.region, REGIONS))
+    def __init__(self, region: str = "endo", **values: Any) -> None:
+        """Parameters that are not among `values` are those of the region.
+
+        Raises `ValueError` for an unknown region.
+        """
+        if region not in _REGIONS:
+            raise ValueError(unknown_name("region", region, _REGIONS))
+        self.region = region
+        set_parameters(self, _REGIONS[region], values)
 
     def initial_state(self) -> State:
         closed = dict.fromkeys(("m", "ml", "a", "ap", "d", "nca", "xs1", "xs2", "xrf", "xrs"), 0.0)
@@ -160,7 +192,13 @@ class OHaraRudy2011(AbstractCell):
         )
         steady = boltzmann(v, -8.337, -6.789)
         return State(
-            **common_rates(self, state, stimulus, *all_currents(self, state, _rapid_open(state))),
+            **common_rates(
+                self,
+                state,
+                stimulus,
+                *all_currents(self, state, _rapid_open(state)),
+                epicardial=self.region == "epi",
+            ),
             xrf=Gate(steady, fast),
             xrs=Gate(steady, slow),
         )
@@ -171,34 +209,12 @@ class OHaraRudy2011(AbstractCell):
 
 def ohara_rudy_2011_epi() -> OHaraRudy2011:
     """The epicardial cell: the supplement's factors on conductances, uptake and calmodulin."""
-    return OHaraRudy2011(
-        g_na_l=0.6 * 0.0075,
-        g_to=4 * 0.02,
-        p_ca=1.2 * 1e-4,
-        g_kr=1.3 * 0.046,
-        g_ks=1.4 * 0.0034,
-        g_k1=1.2 * 0.1908,
-        g_naca=1.1 * 0.0008,
-        p_nak=0.9 * 30.0,
-        g_kb=0.6 * 0.003,
-        uptake=1.3 * 0.004375,
-        calmodulin=1.3 * 0.05,
-        region="epi",
-    )
+    return OHaraRudy2011("epi")
 
 
 def ohara_rudy_2011_m() -> OHaraRudy2011:
     """The mid-myocardial (M) cell: the supplement's factors on conductances and release."""
-    return OHaraRudy2011(
-        g_to=4 * 0.02,
-        p_ca=2.5 * 1e-4,
-        g_kr=0.8 * 0.046,
-        g_k1=1.3 * 0.1908,
-        g_naca=1.4 * 0.0008,
-        p_nak=0.7 * 30.0,
-        release=1.7,
-        region="M",
-    )
+    return OHaraRudy2011("M")
 
 
 def _rapid_open(s: State) -> Any:

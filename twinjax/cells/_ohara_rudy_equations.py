@@ -86,13 +86,22 @@ def all_currents(cell: Any, s: Any, rapid_open: Any) -> tuple[dict[str, Any], tu
 
 
 def common_rates(
-    cell: Any, s: Any, stimulus: Any, currents: dict[str, Any], exchange: tuple[Any, Any]
+    cell: Any,
+    s: Any,
+    stimulus: Any,
+    currents: dict[str, Any],
+    exchange: tuple[Any, Any],
+    *,
+    epicardial: bool = False,
 ) -> dict[str, Any]:
-    """Rates of all states but the gates of IKr, by field; the last two are of `all_currents`."""
+    """Rates of all states but the gates of IKr, by field.
+
+    **Arguments:** `currents` and `exchange` are of `all_currents`.
+    """
     return {
         "v": -(sum(currents.values()) + stimulus),
         **_sodium_gates(s.v),
-        **_outward_gates(s.v, cell.region == "epi"),
+        **_outward_gates(s.v, epicardial),
         **_calcium_gates(s),
         **_potassium_gates(s.v, cell.k_o),
         **_concentrations(cell, s, stimulus, currents, exchange),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
-from twinjax._parameters import parameter
+from twinjax._parameters import parameter, set_parameters
 from twinjax.cells._cell import About, AbstractCell, Gate
 from twinjax.cells._functions import boltzmann, ghk, nernst
 
@@ -61,6 +61,8 @@ _INITIAL = {
     ),
 }
 # fmt: on
+# What differs from the epicardial cell.
+_LAYERS: dict[str, dict[str, float]] = {"epi": {}, "endo": {"g_to": 0.073}, "m": {"g_ks": 0.098}}
 
 
 def _rises(power: Any, half: float) -> Any:
@@ -236,9 +238,9 @@ class TenTusscherPanfilov2006(AbstractCell):
     562 e^{-(V + 27)²/240} + 31 / (1 + e^{(25 - V)/10}) + 80 / (1 + e^{(V + 30)/10}); programs
     that descend from the authors' have 600 e^{-(V + 25)²/170}, the same second term, and 16 for 80.
 
-    The defaults are the epicardial cell; constructors of the others set what differs: g_to is
-    0.294 nS/pF in epicardium and M cells and 0.073 in endocardium, where Ito also inactivates
-    slowly; g_ks is 0.098 in M cells (0.062 is the value of the model of 2004), else 0.392.
+    The defaults are those of the `layer`, "epi", "endo" or "m": g_to is 0.294 nS/pF in epicardium
+    and M cells and 0.073 in endocardium, where Ito also inactivates slowly; g_ks is 0.098 in M
+    cells (0.062 is the value of the model of 2004), else 0.392.
     """
 
     about: ClassVar[About] = About(
@@ -264,7 +266,7 @@ class TenTusscherPanfilov2006(AbstractCell):
         },
     )
 
-    layer: str = eqx.field(default="epi", static=True)
+    layer: str = eqx.field(static=True)
 
     g_na: Float[Array, ""] = parameter(14.838, unit="nS/pF", bounds=(0.0, 60.0), cite=CITE)
     g_cal: Float[Array, ""] = parameter(3.98e-5, unit="L/F/ms", bounds=(0.0, 4e-4), cite=CITE)
@@ -292,9 +294,15 @@ class TenTusscherPanfilov2006(AbstractCell):
     k_o: Float[Array, ""] = parameter(5.4, unit="mM", bounds=(1.0, 20.0), cite=CITE)
     ca_o: Float[Array, ""] = parameter(2.0, unit="mM", bounds=(0.2, 10.0), cite=CITE)
 
-    def __check_init__(self):
-        if self.layer not in _INITIAL:
-            raise ValueError(unknown_name("layer", self.layer, _INITIAL))
+    def __init__(self, layer: str = "epi", **values: Any) -> None:
+        """Parameters that are not among `values` are those of the layer.
+
+        Raises `ValueError` for an unknown layer.
+        """
+        if layer not in _LAYERS:
+            raise ValueError(unknown_name("layer", layer, _LAYERS))
+        self.layer = layer
+        set_parameters(self, _LAYERS[layer], values)
 
     def initial_state(self) -> State:
         return _INITIAL[self.layer]
@@ -340,9 +348,9 @@ class TenTusscherPanfilov2006(AbstractCell):
 
 def tentusscher_panfilov_2006_endo() -> TenTusscherPanfilov2006:
     """The endocardial cell."""
-    return TenTusscherPanfilov2006(layer="endo", g_to=0.073)
+    return TenTusscherPanfilov2006("endo")
 
 
 def tentusscher_panfilov_2006_m() -> TenTusscherPanfilov2006:
     """The M cell; Ito is the epicardial one."""
-    return TenTusscherPanfilov2006(layer="m", g_ks=0.098)
+    return TenTusscherPanfilov2006("m")

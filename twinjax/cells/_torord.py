@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
-from twinjax._parameters import parameter
+from twinjax._parameters import parameter, set_parameters
 from twinjax.cells import _torord_currents as channels
 from twinjax.cells._cell import About, AbstractCell, Gate
 from twinjax.cells._exchange import sodium_calcium_exchange, sodium_potassium_pump
@@ -78,7 +78,7 @@ class ToRORd(AbstractCell):
     INaCa (35 % of it in the subspace) and INaK are those of O'Hara et al. 2011 with the pump's
     cycle as printed there. The stimulus brings potassium. With chloride at 24 mM, as in 2019, the
     chloride currents change no concentration; with `dynamic_chloride` (Tomek et al. 2020) they do,
-    and the total charge stands still.
+    and the total charge stands still. The defaults are those of the `cell_type` and the form.
     """
 
     about: ClassVar[About] = About(
@@ -107,6 +107,9 @@ class ToRORd(AbstractCell):
             "IKATP": "g_katp",
         },
     )
+
+    cell_type: str = eqx.field(static=True)
+    dynamic_chloride: bool = eqx.field(static=True)
 
     g_na: Float[Array, ""] = parameter(11.7802, unit="mS/µF", bounds=(0.0, 60.0), cite=CITE)
     g_na_l: Float[Array, ""] = parameter(0.0279, unit="mS/µF", bounds=(0.0, 0.3), cite=CITE)
@@ -142,12 +145,23 @@ class ToRORd(AbstractCell):
     length: Float[Array, ""] = parameter(0.01, unit="cm", bounds=(0.002, 0.05), cite=CITE)
     radius: Float[Array, ""] = parameter(0.0011, unit="cm", bounds=(2e-4, 0.005), cite=CITE)
 
-    cell_type: str = eqx.field(static=True, default="endo")  # whose initial state it is
-    dynamic_chloride: bool = eqx.field(static=True, default=False)
-
-    def __check_init__(self) -> None:
-        if self.cell_type not in _FACTORS:
-            raise ValueError(unknown_name("cell type", self.cell_type, _FACTORS))
+    def __init__(
+        self, cell_type: str = "endo", *, dynamic_chloride: bool = False, **values: Any
+    ) -> None:
+        """As [`torord`][twinjax.cells.torord]."""
+        if cell_type not in _FACTORS:
+            raise ValueError(unknown_name("cell type", cell_type, _FACTORS))
+        self.cell_type, self.dynamic_chloride = cell_type, dynamic_chloride
+        fields = ToRORd.__dataclass_fields__
+        variant = {
+            name: factor * fields[name].metadata["parameter"].default
+            for name, factor in _FACTORS[cell_type].items()
+        }
+        if cell_type == "epi":
+            variant["ito_quickening"] = 0.95
+        if dynamic_chloride:
+            variant["tau_jca"] = 72.5
+        set_parameters(self, variant, values)
 
     def initial_state(self) -> Any:
         state = DynamicState if self.dynamic_chloride else State
@@ -302,12 +316,4 @@ def torord(cell_type: str = "endo", *, dynamic_chloride: bool = False, **values:
     **Arguments:** `dynamic_chloride` chooses the form of 2020; `values` are parameters that replace
     those of the cell type. Raises `ValueError` for an unknown cell type.
     """
-    given = {
-        name: factor * ToRORd.__dataclass_fields__[name].metadata["parameter"].default
-        for name, factor in _FACTORS.get(cell_type, {}).items()
-    }
-    if cell_type == "epi":
-        given["ito_quickening"] = 0.95
-    if dynamic_chloride:
-        given["tau_jca"] = 72.5
-    return ToRORd(**{**given, **values}, cell_type=cell_type, dynamic_chloride=dynamic_chloride)
+    return ToRORd(cell_type, dynamic_chloride=dynamic_chloride, **values)
