@@ -32,6 +32,7 @@ from twinjax.cells import (
     pace,
     scaled,
 )
+from twinjax.cells._cell import conductance_of
 
 # Of a cell that beats by itself: what one call runs [ms], its steps [ms], and how many calls are
 # kept, so that a whole cycle of the slowest is among them.
@@ -135,7 +136,7 @@ def build(
     if model not in MODELS:
         raise ValueError(unknown_name("cell model", model, MODELS))
     cell = MODELS[model]()
-    infos, conductances = parameters_of(cell), cell.about.conductances
+    infos = parameters_of(cell)
     values = dict(changes or {})
     for name, value in values.items():
         if name not in infos:
@@ -145,8 +146,7 @@ def build(
             unit = infos[name].unit
             raise ValueError(f"{name} = {value:g} {unit} is outside [{low:g}, {high:g}] {unit}")
     for current, share in (block or {}).items():
-        if current not in conductances:
-            raise ValueError(unknown_name(f"current of {model}", current, conductances))
+        conductance_of(cell, current)  # refuses one that the model lacks
         if not 0 <= share <= 1:
             raise ValueError(
                 f"a block is a share between 0 and 1, of which 0.5 is half; not {current}={share:g}"

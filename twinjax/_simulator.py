@@ -109,8 +109,11 @@ def in_chunks(
 ) -> Any:
     """`run` on `size` rows at a time, its results in NumPy arrays, one after the other.
 
-    The last chunk is padded by its last row: a new shape would be compiled anew.
+    The last chunk is padded by its last row: a new shape would be compiled anew. Raises
+    `ValueError` for a size below 1.
     """
+    if size < 1:
+        raise ValueError(f"a chunk needs at least one row, not {size}")
     parts = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]

@@ -1,5 +1,6 @@
 """The loop, its schemes and grids, what is read from a beat, and the periodic orbit."""
 
+import inspect
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import pytest
 from twinjax import RESULTS, Solution
 from twinjax.cells import (
     ACCURATE,
+    MODELS,
     About,
     AbstractCell,
     ForwardEuler,
@@ -30,6 +32,7 @@ from twinjax.cells import (
     pace,
     periodic,
 )
+from twinjax.cells._pace import usual_protocol
 
 CONDUCTANCES = tuple(LuoRudy1991.about.conductances.values())
 
@@ -257,3 +260,25 @@ def test_a_grid_has_steps_of_some_length():
         beat_grid(1000.0, 1.0, setting=Setting(0.01, 5.0, 0.0))
     with pytest.raises(ValueError, match="does not fit"):
         beat_grid(np.inf, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("duration", "step"), [(5.0, 0.0), (-5.0, 0.1), (0.0, 0.1), (np.inf, 0.1), (5.0, np.nan)]
+)
+def test_an_even_grid_needs_a_duration_and_a_step(duration, step):
+    with pytest.raises(ValueError, match=f"above 0, not {duration} ms in steps of {step} ms"):
+        even_grid(duration, step)
+
+
+@pytest.mark.parametrize("state", [MODELS["noble-1962"]().initial_state(), [0.0, 0.0], (0.0, 0.0)])
+def test_a_state_of_another_model_is_refused(state):
+    kind = type(state)
+    with pytest.raises(TypeError, match=f"state of swing is a .*Pair.* not a .*{kind.__name__}$"):
+        pace(Swing(), state=state)
+
+
+@pytest.mark.parametrize("scheme", [RushLarsen2, "RushLarsen2"])
+def test_a_scheme_is_an_instance(scheme):
+    # The undecorated function: in tests, annotations refuse it before a user would see this.
+    with pytest.raises(TypeError, match=r"a scheme is one of .*RushLarsen2\(\), .*, not .*Rush"):
+        inspect.unwrap(usual_protocol)(Swing(), None, None, scheme)

@@ -10,6 +10,7 @@ from twinjax._results import RESULTS
 from twinjax.cells import (
     HUMAN_VENTRICLE,
     MODELS,
+    AlievPanfilov1996,
     LuoRudy1991,
     Pacing,
     Range,
@@ -106,6 +107,16 @@ def test_chunks_change_nothing(cell, population, pacing):
     )
 
 
+def test_a_lone_name_and_lists_are_taken(cell, population, pacing):
+    names, factors = sample_scales(cell, 2, currents="IK")
+    assert (names, factors.shape) == (("IK",), (2, 1))
+    ones = simulate_population(cell, "IK", [[1.0]], pacing=pacing)
+    assert ones.currents == ("IK",)
+    np.testing.assert_allclose(
+        ones.biomarkers["apd90"][0], population.biomarkers["apd90"][-1], rtol=1e-9
+    )
+
+
 def test_a_failure_is_recorded_and_skipped(population, calibration):
     assert population.failed.tolist() == [False] * 14 + [True, False]
     assert population.results[-2] == RESULTS.nonfinite
@@ -181,6 +192,11 @@ def test_derivatives_of_biomarkers_match_finite_differences(cell, population, pa
     ("call", "sentence"),
     [
         (lambda c, p: scaled(c, {"INaa": 1.0}), "did you mean 'INa'"),
+        (
+            lambda c, p: scaled(AlievPanfilov1996(), {"IK": 1.0}),
+            "Aliev-Panfilov 1996 has no conductance to scale, IK or other",
+        ),
+        (lambda c, p: sample_scales(AlievPanfilov1996(), 4), "Aliev-Panfilov 1996 scales: none"),
         (lambda c, p: sample_scales(c, 0), "at least one cell, not 0"),
         (lambda c, p: sample_scales(c, 4, currents=[]), "at least one current"),
         (lambda c, p: sample_scales(c, 4, currents=["IX"]), "unknown current of Luo-Rudy 1991"),
@@ -196,6 +212,8 @@ def test_derivatives_of_biomarkers_match_finite_differences(cell, population, pa
         (lambda c, p: sample_scales(c, 4, currents=["IK", "IK"]), "named twice: IK, IK"),
         (lambda c, p: simulate_population(c, ["IK"], np.ones((2, 2))), r"shape \(n, 1\)"),
         (lambda c, p: simulate_population(c, ["IK"], -np.ones((1, 1))), "not negative"),
+        (lambda c, p: simulate_population(c, "IK", [[1.0]], chunk=0), "at least one row, not 0"),
+        (lambda c, p: simulate_population(c, ["IK"], [[1.0, 1.0]]), r"shape \(n, 1\)"),
         (lambda c, p: p.within({"apd91": Range(1.0, 2.0, "ms", "")}), "did you mean 'apd90'"),
         (lambda c, p: calibrate_population(c, p, RANGES, margin=0.5), r"margin must lie in \[0"),
         (lambda c, p: Range(2.0, 1.0, "ms", ""), "a range needs low < high, not 2.0 and 1.0"),

@@ -24,8 +24,11 @@ def cell(
         float | None, typer.Option(metavar="MS", max=_LONGEST, help="default: 1000 ms")
     ] = None,
     beats: Annotated[
-        int, typer.Option(min=1, help="the last is kept; seconds, if the cell beats by itself")
-    ] = 10,
+        int | None,
+        typer.Option(
+            min=1, help="the last is kept; seconds, if the cell beats by itself; default: 10"
+        ),
+    ] = None,
     accurate: Annotated[bool, typer.Option("--accurate", help="a four times finer grid")] = False,
     set_: Annotated[
         list[str] | None,
@@ -41,7 +44,8 @@ def cell(
 ) -> None:
     """Pace a cell model and read its biomarkers; `twinjax cell list` lists the models."""
     if model == "list":
-        if cycle_length or accurate or set_ or block or output or figure:
+        given = (cycle_length, beats, output, figure)
+        if accurate or set_ or block or any(option is not None for option in given):
             raise ValueError("`cell list` runs no model: of the options it takes only --json")
         _list(as_json)
         return
@@ -59,7 +63,7 @@ def cell(
         run = run_cell(
             model,
             cycle=cycle_length,
-            beats=beats,
+            beats=10 if beats is None else beats,
             accurate=accurate,
             changes=changes,
             block=shares,

@@ -61,6 +61,9 @@ class AbstractCell(eqx.Module):
     The state is a NamedTuple of separate arrays of one shape: on a CPU that runs 2 to 2.5 times as
     fast as one stacked array. It has a field `v`, the membrane potential [mV], and where the model
     knows it a field `cai`, the free calcium of the cytosol [mM].
+
+    Constructors do not hold parameters to their bounds, so that any value can be traced: the
+    command line and virtual populations do, and `ParameterSpace.contains` tells.
     """
 
     about: eqx.AbstractClassVar[About]
@@ -98,6 +101,8 @@ class AbstractCell(eqx.Module):
 def conductance_of(cell: AbstractCell, current: str) -> str:
     """The field of a current's maximal conductance; `ValueError` if the model has none."""
     known = cell.about.conductances
+    if not known:
+        raise ValueError(f"{cell.about.title} has no conductance to scale, {current} or other")
     if current not in known:
         raise ValueError(unknown_name(f"current of {cell.about.title}", current, known))
     return known[current]

@@ -78,7 +78,14 @@ def beat_grid(
 
 
 def even_grid(duration: float, step: float) -> Grid:
-    """Equal steps without a stimulus, for cells that beat by themselves."""
+    """Equal steps without a stimulus, for cells that beat by themselves.
+
+    Raises `ValueError` for a duration or a step that is not positive and finite.
+    """
+    if not (0 < step < np.inf and 0 < duration < np.inf):
+        raise ValueError(
+            f"a grid needs a finite duration and step above 0, not {duration} ms in steps of {step} ms"
+        )
     lengths = _equal(duration, step)
     return Grid(lengths, np.zeros(len(lengths)))
 
@@ -130,18 +137,36 @@ def pace(
     **Returns:** `Solution` with times [ms] (n + 1,) and observations `v` [mV], its `slope` [mV/ms]
     and what `record` gives, at the nodes of the grid; state at the end. Reverse mode recomputes
     every step from its start, and stores one state a step.
+
+    Raises `ValueError` for a number of beats that is not possible, `TypeError` for a state of
+    another model or a scheme that is none.
     """
     if not isinstance(beats, int) or beats < 1:
         raise ValueError(f"the number of beats must be a whole number of at least 1, not {beats}")
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
-    state = cell.initial_state() if state is None else state
-    return _paced(cell, state, beats, grid, amplitude, scheme, record, throw)
+    return _paced(cell, start_of(cell, state), beats, grid, amplitude, scheme, record, throw)
+
+
+def start_of(cell: AbstractCell, state: Any) -> Any:
+    """The state that is given, else the published one."""
+    usual = cell.initial_state()
+    if state is None:
+        return usual
+    if type(state) is not type(usual):
+        given, wanted = (f"{k.__module__}.{k.__qualname__}" for k in (type(state), type(usual)))
+        raise TypeError(
+            f"a state of {cell.about.title} is a {wanted}, as initial_state() gives, not a {given}"
+        )
+    return state
 
 
 def usual_protocol(
     cell: AbstractCell, grid: Grid | None, amplitude: Any, scheme: AbstractScheme | None
 ) -> tuple[Grid, Any, AbstractScheme]:
     """What is not given, as `pace` says."""
+    if not isinstance(scheme, AbstractScheme | None):
+        known = ", ".join(f"{kind.__name__}()" for kind in AbstractScheme.__subclasses__())
+        raise TypeError(f"a scheme is one of {known}, not {scheme!r}")
     usual = cell.about.stimulus
     if grid is None:
         setting = DEFAULT.within(cell)

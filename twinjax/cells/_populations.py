@@ -91,6 +91,11 @@ class Population:
         )
 
 
+def _names(currents: Sequence[str]) -> tuple[str, ...]:
+    # A lone name is a sequence too, of its letters.
+    return (currents,) if isinstance(currents, str) else tuple(currents)
+
+
 def sample_scales(
     cell: AbstractCell,
     count: int,
@@ -107,7 +112,8 @@ def sample_scales(
     uniform between 1 - spread and 1 + spread (Britton et al. 2013, PNAS 110:E2098, with spread 1).
     Sobol points, scrambled, or a Latin hypercube; the same seed gives the same factors.
 
-    **Arguments:** `currents` by name (default: all that the model lists and that are not 0).
+    **Arguments:** `currents`, a name or several (default: all that the model lists and that are
+    not 0).
 
     **Returns:** the names, and factors (count, k), within the bounds of the parameters.
 
@@ -116,7 +122,7 @@ def sample_scales(
     """
     every = cell.about.conductances.items()
     usual = [name for name, field in every if float(getattr(cell, field)) > 0]
-    names = tuple(usual if currents is None else currents)
+    names = _names(usual if currents is None else currents)
     low, high = factor_bounds(cell, names)
     if count < 1:
         raise ValueError(f"a population needs at least one cell, not {count}")
@@ -146,7 +152,7 @@ def sample_scales(
 def simulate_population(
     cell: AbstractCell,
     currents: Sequence[str],
-    scales: Float[np.ndarray, "n k"],
+    scales: Float[np.ndarray, "n k"] | Sequence[Sequence[float]],
     *,
     pacing: Pacing | None = None,
     chunk: int = 128,
@@ -155,11 +161,14 @@ def simulate_population(
 
     A cell whose simulation fails is recorded with its code and NaN; the others go on.
 
-    Raises `ValueError` for an unknown current, or factors that do not fit the currents or are
-    negative.
+    **Arguments:** `currents`, a name or several; `scales`, factors of their conductances.
+
+    Raises `ValueError` for an unknown current, factors that do not fit the currents or are
+    negative, or an empty chunk.
     """
-    names = tuple(currents)
+    names = _names(currents)
     factor_bounds(cell, names)
+    scales = np.asarray(scales, dtype=float)
     _check_scales(scales, names)
     pacing = Pacing() if pacing is None else pacing
     size = min(chunk, len(scales))
@@ -170,8 +179,10 @@ def simulate_population(
 def factor_bounds(cell: AbstractCell, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Factors that keep each conductance within the bounds of its parameter."""
     if not names:
+        choices = ", ".join(cell.about.conductances) or "none"
         raise ValueError(
-            f"a population needs the name of at least one current that {cell.about.title} scales"
+            f"a population needs the name of at least one current that {cell.about.title} scales: "
+            f"{choices}"
         )
     if len(set(names)) < len(names):
         raise ValueError(f"a current of a population is named twice: {', '.join(names)}")
