@@ -84,7 +84,7 @@ def even_grid(duration: float, step: float) -> Grid:
     """
     if not (0 < step < np.inf and 0 < duration < np.inf):
         raise ValueError(
-            f"a grid needs a finite duration and step above 0, not {duration} ms in steps of {step} ms"
+            f"a grid needs finite lengths above 0, not {duration} ms in steps of {step} ms"
         )
     lengths = _equal(duration, step)
     return Grid(lengths, np.zeros(len(lengths)))
