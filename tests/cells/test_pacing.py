@@ -266,7 +266,7 @@ def test_a_grid_has_steps_of_some_length():
     ("duration", "step"), [(5.0, 0.0), (-5.0, 0.1), (0.0, 0.1), (np.inf, 0.1), (5.0, np.nan)]
 )
 def test_an_even_grid_needs_a_duration_and_a_step(duration, step):
-    with pytest.raises(ValueError, match=f"finite lengths above 0, not {duration} ms in steps of {step} ms"):
+    with pytest.raises(ValueError, match=f"finite lengths above 0, not {duration} ms in"):
         even_grid(duration, step)
 
 
