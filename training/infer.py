@@ -81,8 +81,8 @@ def sample_posterior(
     per_chain = -(-draws // chains)
     thinning = 4 if sampler == "emulator" else 1
     starts = jax.random.normal(jax.random.key(seed + 1), (chains, len(centre)))
-    path, divergent = _chains(target, key, starts, warm_up, thinning * per_chain)
-    diagnostics = _diagnose(np.asarray(path), np.asarray(divergent))
+    path, divergent = nuts(target, key, starts, warm_up, thinning * per_chain)
+    diagnostics = diagnose(np.asarray(path), np.asarray(divergent))
     w = np.asarray(path)[:, ::thinning].reshape(-1, len(centre))[:draws]
     z = centre + w @ scale.T
     progress("predictions")
@@ -100,7 +100,7 @@ def sample_posterior(
             "pareto_k": pareto_k,
             "emulator_error": float(error),
         }
-    return Posterior(sampler, z, observations, diagnostics, _warnings(diagnostics))
+    return Posterior(sampler, z, observations, diagnostics, warnings_of(diagnostics))
 
 
 class _SolverDensity(eqx.Module):
@@ -157,7 +157,7 @@ def _observe(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, Any]:
 
 
 @eqx.filter_jit
-def _chains(
+def nuts(
     target: Callable[[Array], Array],
     key: Array,
     starts: Float[Array, "chains n"],
@@ -166,7 +166,8 @@ def _chains(
 ) -> tuple[Float[Array, "chains draws n"], Any]:
     """NUTS (Hoffman and Gelman 2014) with window adaptation, chains side by side.
 
-    Positions are whitened by the Laplace approximation; chains start from draws of it.
+    The scale of the target's coordinates should be about 1, as after whitening by the Laplace
+    approximation. Returns the path of every chain after the warm-up, and where it diverged.
     """
 
     def one(key: Array, start: Array) -> tuple[Array, Array]:
@@ -184,7 +185,8 @@ def _chains(
     return jax.vmap(one)(jax.random.split(key, len(starts)), starts)
 
 
-def _diagnose(w: Float[np.ndarray, "chains draws n"], divergent: np.ndarray) -> dict[str, float]:
+def diagnose(w: Float[np.ndarray, "chains draws n"], divergent: np.ndarray) -> dict[str, float]:
+    """R-hat and effective sample size of the worst coordinate, and the number of divergences."""
     return {
         "rhat": float(np.max(potential_scale_reduction(w))),
         "ess": float(np.min(effective_sample_size(w))),
@@ -213,7 +215,8 @@ def _resample(weights: np.ndarray, rng: np.random.Generator, draws: int) -> np.n
     return np.minimum(np.searchsorted(np.cumsum(weights), points), len(weights) - 1)
 
 
-def _warnings(diagnostics: dict[str, float]) -> tuple[str, ...]:
+def warnings_of(diagnostics: dict[str, float]) -> tuple[str, ...]:
+    """A sentence for each diagnostic that says that the draws are not to be trusted."""
     found = []
     if diagnostics["rhat"] > 1.02:
         found.append(f"R-hat is {diagnostics['rhat']:.3f}: the chains have not mixed; draw more")
