@@ -6,7 +6,8 @@ files), 10 beats at 1 Hz from the published initial state; two derivative checkp
 - both checkpoints to 1e-9 relative in every state variable, without an integrator;
 - APD90 and APD50 of beat 10 within 0.1 ms with the accurate grid, 0.5 ms with the default one;
 - the cycle length of cells that beat by themselves to 0.1 %;
-- peak tension of Land et al. 2017 and its time of relaxation to 0.5 %.
+- peak tension of Land et al. 2017 and its time of relaxation to 0.5 %;
+- models without such files: what `_published_cells` says.
 
 With --quick: the checkpoints, and the default grid on three models.
 """
@@ -33,6 +34,7 @@ from twinjax.cells import (
     pace,
 )
 
+from ._published_cells import compare_published
 from ._reference_cells import checkpoints, names_with_reference, worst
 from ._report import Report, main
 from ._shared import shared_path
@@ -59,6 +61,8 @@ def run(quick: bool, report: Report) -> None:
         else:
             compare_action_potential(report, name, cell, quick)
     compare_tension(report)
+    if not quick:
+        compare_published(report)
 
 
 def compare_derivatives(report: Report, name: str) -> None:

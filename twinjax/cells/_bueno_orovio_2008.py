@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._parameters import parameter
-from twinjax.cells._cell import About, AbstractCell, Gate
+from twinjax.cells._cell import About, AbstractSwitchingCell, Gate
 from twinjax.cells._functions import boltzmann
 
 CITE = "Bueno-Orovio, Cherry and Fenton 2008, J Theor Biol 253:544, table 1"
@@ -23,7 +23,7 @@ class State(NamedTuple):
     s: Any
 
 
-class BuenoOrovio2008(AbstractCell):
+class BuenoOrovio2008(AbstractSwitchingCell):
     """Bueno-Orovio, Cherry and Fenton 2008, J Theor Biol 253:544, equations 1 to 14, table 1.
 
     With u = (V - v_rest) / v_span, V = 85.7 u - 84 mV, H a step, and
@@ -48,7 +48,6 @@ class BuenoOrovio2008(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-30.0, 2.0),
-        longest_step=0.05,  # hard switches: their moments are right to a step
     )
 
     u_u: Float[Array, ""] = parameter(1.55, unit="1", bounds=(0.8, 2.0), cite=CITE)
@@ -115,6 +114,10 @@ class BuenoOrovio2008(AbstractCell):
             ),
             s=Gate(boltzmann(u, _U_S, -0.5 / _K_S), jnp.where(plateau, self.tau_s2, _TAU_S1)),
         )
+
+    def switches(self) -> tuple[Any, ...]:
+        thresholds = (self.theta_v, self.theta_w, self.theta_v_minus, self.theta_o)
+        return tuple(self.v_rest + self.v_span * u for u in thresholds)
 
     def conserved(self, state: State) -> tuple[Any, ...]:
         return ()

@@ -98,6 +98,14 @@ class AbstractCell(eqx.Module):
         return slopes_of(self.rates(state, stimulus), state)
 
 
+class AbstractSwitchingCell(AbstractCell):
+    """A cell whose rates jump or bend at potentials; paced steps end where V reaches one."""
+
+    @abc.abstractmethod
+    def switches(self) -> tuple[Any, ...]:
+        """Those potentials [mV]."""
+
+
 def conductance_of(cell: AbstractCell, current: str) -> str:
     """The field of a current's maximal conductance; `ValueError` if the model has none."""
     known = cell.about.conductances

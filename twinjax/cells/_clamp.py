@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
 from twinjax.cells._cell import About, AbstractCell, as_arrays
-from twinjax.cells._pace import DEFAULT, Setting, beat_grid, dtype_of
-from twinjax.cells._schemes import AbstractScheme, RushLarsen2
+from twinjax.cells._pace import DEFAULT, Setting, beat_grid, dtype_of, scheme_of, start_of
+from twinjax.cells._schemes import AbstractScheme
 
 
 class ClampRecord(eqx.Module):
@@ -122,8 +122,8 @@ def voltage_clamp(
         np.append(beat_grid(float(time), 0.0, setting=setting.within(cell)).lengths, 0.0)
         for time in times
     ]
-    scheme = RushLarsen2() if scheme is None else scheme
-    state = cell.initial_state() if state is None else state
+    scheme = scheme_of(scheme)
+    state = start_of(cell, state)
     which = np.repeat(np.arange(times.size), [len(piece) for piece in pieces])
     lengths = np.concatenate(pieces)
     steps = jnp.asarray(lengths, levels.dtype)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from twinjax._names import unknown_name
 from twinjax._parameters import parameter
-from twinjax.cells._cell import About, AbstractCell, Gate
+from twinjax.cells._cell import About, AbstractSwitchingCell, Gate
 
 CITE = "Fenton and Karma 1998, Chaos 8:20, table I"
 
@@ -59,7 +59,7 @@ class State(NamedTuple):
     w: Any
 
 
-class FentonKarma1998(AbstractCell):
+class FentonKarma1998(AbstractSwitchingCell):
     """Fenton and Karma 1998, Chaos 8:20, equations 3 to 10 and table I.
 
     With u = (V - v_rest) / v_span, p = 1 above u_c (else 0), q = 1 above u_v (else 0):
@@ -81,7 +81,6 @@ class FentonKarma1998(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-20.0, 2.0),
-        longest_step=0.05,  # hard switches: their moments are right to a step
         conductances={"Ifi": "g_fi"},
     )
 
@@ -125,6 +124,9 @@ class FentonKarma1998(AbstractCell):
             v_gate=Gate(steady, jnp.where(excited, self.tau_v_plus, recovery)),
             w=Gate(steady, jnp.where(excited, self.tau_w_plus, self.tau_w_minus)),
         )
+
+    def switches(self) -> tuple[Any, ...]:
+        return tuple(self.v_rest + self.v_span * u for u in (self.u_c, self.u_v))
 
     def conserved(self, state: State) -> tuple[Any, ...]:
         return ()

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._parameters import parameter
-from twinjax.cells._cell import About, AbstractCell, Gate
+from twinjax.cells._cell import About, AbstractSwitchingCell, Gate
 
 CITE = "Mitchell and Schaeffer 2003, Bull Math Biol 65:767"
 SCALE = "convention: resting potential -80 mV and amplitude 100 mV of Aliev and Panfilov 1996"
@@ -19,7 +19,7 @@ class State(NamedTuple):
     h: Any
 
 
-class MitchellSchaeffer2003(AbstractCell):
+class MitchellSchaeffer2003(AbstractSwitchingCell):
     """Mitchell and Schaeffer 2003, Bull Math Biol 65:767.
 
     With u = (V - v_rest) / v_span:
@@ -40,7 +40,6 @@ class MitchellSchaeffer2003(AbstractCell):
         cite=CITE,
         current_unit="A/F",
         stimulus=(-20.0, 2.0),
-        longest_step=0.05,  # hard switches: their moments are right to a step
     )
 
     tau_in: Float[Array, ""] = parameter(0.3, unit="ms", bounds=(0.003, 1.5), cite=CITE)
@@ -71,6 +70,9 @@ class MitchellSchaeffer2003(AbstractCell):
                 jnp.where(opens, self.tau_open, self.tau_close),
             ),
         )
+
+    def switches(self) -> tuple[Any, ...]:
+        return (self.v_rest + self.v_span * self.u_gate,)
 
     def conserved(self, state: State) -> tuple[Any, ...]:
         return ()

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
+from jaxtyping import Array, Complex
 
 from twinjax._results import RESULTS
 from twinjax._solve import Solution, _broyden, _dense_solve, _finish
 from twinjax.cells._cell import AbstractCell, as_arrays
-from twinjax.cells._pace import Grid, calcium, dtype_of, final_state, pace, usual_protocol
+from twinjax.cells._pace import Grid, calcium, dtype_of, final_state, pace, start_of, usual_protocol
 from twinjax.cells._schemes import AbstractScheme
 
 # The smallest scale of a state variable; gates below it may be wrong in their last digits.
@@ -45,14 +45,14 @@ def periodic(
 
     **Returns:** `Solution` with `stats["beats"]`, those run after the one Jacobian, and
     `stats["residual"]`. An orbit that pacing would leave (where beats alternate or are blocked) may
-    be found too: pace some beats from it to see whether it is stable.
+    be found too: `multipliers` tell.
 
     Raises `ValueError` for a cell that beats by itself, unless a grid is given.
     """
     if grid is None and cell.about.stimulus is None:
         raise ValueError(f"{cell.about.title} beats by itself: no paced beat of it is periodic")
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
-    state = cell.initial_state() if state is None else state
+    state = start_of(cell, state)
     return _periodic(cell, state, grid, amplitude, scheme, record, warm_up, rtol, max_beats, throw)
 
 
@@ -105,3 +105,39 @@ def _periodic(
     result = jnp.where(stats["residual"] <= rtol, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(found.result == RESULTS.successful, result, found.result)
     return _finish(Solution(found.times, found.observations, orbit, stats, result), throw)
+
+
+def multipliers(
+    cell: AbstractCell,
+    state: Any,
+    *,
+    grid: Grid | None = None,
+    amplitude: Any = None,
+    scheme: AbstractScheme | None = None,
+) -> Complex[np.ndarray, " n"]:
+    """By what a small difference from a periodic orbit is multiplied in a beat.
+
+    The Floquet multipliers: eigenvalues of the Jacobian of the beat map, greatest modulus first.
+    Each quantity that the equations conserve adds a 1. Of the others, one beyond 1 in modulus means
+    that pacing leaves the orbit: below -1 for beats that alternate. Guevara et al. 1984, Computers
+    in Cardiology 167.
+
+    **Arguments:** `state` of the orbit, and the rest as given to `periodic`. **Returns:** as many
+    numbers as there are state variables.
+    """
+    grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
+    start = as_arrays(start_of(cell, state), jnp.zeros((), dtype_of(cell)))
+    found = np.linalg.eigvals(np.asarray(_beat_jacobian(cell, start, grid, amplitude, scheme)))
+    return found[np.argsort(-np.abs(found), kind="stable")].astype(complex)
+
+
+@eqx.filter_jit
+def _beat_jacobian(
+    cell: AbstractCell, state: Any, grid: Grid, amplitude: Any, scheme: AbstractScheme
+) -> Array:
+    y, unravel = ravel_pytree(state)
+
+    def beat(y: Array) -> Array:
+        return ravel_pytree(final_state(cell, unravel(y), grid, amplitude, scheme))[0]
+
+    return jax.jacfwd(beat)(y)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from twinjax._results import RESULTS
 from twinjax._solve import Solution, _finish
 from twinjax.cells._cell import AbstractCell, as_arrays
-from twinjax.cells._schemes import AbstractScheme, RushLarsen2
+from twinjax.cells._schemes import AbstractScheme, RushLarsen2, step_to_switches
 
 
 class Setting(NamedTuple):
@@ -160,13 +160,18 @@ def start_of(cell: AbstractCell, state: Any) -> Any:
     return state
 
 
+def scheme_of(scheme: AbstractScheme | None) -> AbstractScheme:
+    """The scheme that is given, else `RushLarsen2`."""
+    if not isinstance(scheme, AbstractScheme | None):
+        known = ", ".join(f"{kind.__name__}()" for kind in AbstractScheme.__subclasses__())
+        raise TypeError(f"a scheme is one of {known}, not {scheme!r}")
+    return RushLarsen2() if scheme is None else scheme
+
+
 def usual_protocol(
     cell: AbstractCell, grid: Grid | None, amplitude: Any, scheme: AbstractScheme | None
 ) -> tuple[Grid, Any, AbstractScheme]:
     """What is not given, as `pace` says."""
-    if not isinstance(scheme, AbstractScheme | None):
-        known = ", ".join(f"{kind.__name__}()" for kind in AbstractScheme.__subclasses__())
-        raise TypeError(f"a scheme is one of {known}, not {scheme!r}")
     usual = cell.about.stimulus
     if grid is None:
         setting = DEFAULT.within(cell)
@@ -177,7 +182,7 @@ def usual_protocol(
         )
     if amplitude is None:
         amplitude = 0.0 if usual is None else usual[0]
-    return grid, amplitude, RushLarsen2() if scheme is None else scheme
+    return grid, amplitude, scheme_of(scheme)
 
 
 @eqx.filter_jit
@@ -200,7 +205,7 @@ def _paced(
 
     def step(s: Any, inputs: Any) -> Any:
         length, stimulus = inputs
-        after, slope = scheme.step(cell, s, stimulus, length)
+        after, slope = step_to_switches(scheme, cell, s, stimulus, length)
         return after, {"v": s.v, "slope": slope, **record(cell, s)}
 
     final, seen = jax.lax.scan(jax.checkpoint(step), before, (lengths, stimuli))
@@ -219,7 +224,7 @@ def final_state(
 
     def step(s: Any, inputs: Any) -> Any:
         length, stimulus = inputs
-        return scheme.step(cell, s, stimulus, length)[0], None
+        return step_to_switches(scheme, cell, s, stimulus, length)[0], None
 
     inputs = _inputs(grid, amplitude, state[0].dtype)
     return jax.lax.scan(jax.checkpoint(step), state, inputs)[0]

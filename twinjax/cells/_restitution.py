@@ -13,7 +13,16 @@ from twinjax._results import RESULTS
 from twinjax._solve import Solution
 from twinjax.cells._biomarkers import THRESHOLD, _falls_below, _peak, _upstroke, biomarkers
 from twinjax.cells._cell import AbstractCell, as_arrays
-from twinjax.cells._pace import DEFAULT, Grid, Setting, beat_grid, dtype_of, final_state, pace
+from twinjax.cells._pace import (
+    DEFAULT,
+    Grid,
+    Setting,
+    beat_grid,
+    dtype_of,
+    final_state,
+    pace,
+    start_of,
+)
 from twinjax.cells._protocols import check_at_least, checked_intervals, padded, stimulus_of
 from twinjax.cells._schemes import AbstractScheme, RushLarsen2
 
@@ -156,7 +165,7 @@ def dynamic_restitution(
 
 
 def _start(cell: AbstractCell, state: Any) -> Any:
-    state = cell.initial_state() if state is None else state
+    state = start_of(cell, state)
     return as_arrays(state, jnp.zeros(np.shape(state[0]), dtype_of(cell)))
 
 

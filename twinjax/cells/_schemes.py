@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from twinjax.cells._cell import AbstractCell, Gate, slopes_of
+from twinjax.cells._cell import AbstractCell, AbstractSwitchingCell, Gate, slopes_of
 from twinjax.cells._functions import linoid
 from twinjax.cells._markov import Occupancy, occupancies
 
@@ -101,6 +101,46 @@ def _twice(stage: Callable[[Any, Any], tuple[Any, Any]], state: Any, length: Any
     """
     after, slopes = jax.lax.scan(stage, state, jnp.stack([length / 2, length]))
     return after, slopes[0]
+
+
+def step_to_switches(
+    scheme: AbstractScheme, cell: AbstractCell, state: Any, stimulus: Any, length: Any
+) -> tuple[Any, Any]:
+    """A step of a scheme, cut where V reaches one of the cell's switches.
+
+    The moment is a smooth function of the state, and V is set to just behind the switch. So the
+    scheme keeps its order, and derivatives know that the moment moves: those of a step that
+    jumps over it are wrong, and by more with every beat. Of several switches in one step, the
+    first is met.
+    """
+    after, slope = scheme.step(cell, state, stimulus, length)
+    if not isinstance(cell, AbstractSwitchingCell):
+        return after, slope
+    potentials = jnp.stack([jnp.asarray(v, state.v.dtype) for v in cell.switches()])
+    # If V is behind a switch after half a step along its slope, the scheme has mixed both sides.
+    straight = slope * length
+    rise = jnp.where(_meets(potentials, state.v, straight / 2)[0], straight, after.v - state.v)
+    met, target = _meets(potentials, state.v, rise)
+    steep = jnp.where(met, rise, 1.0)
+
+    def cut() -> Any:
+        share = (target - state.v) / steep
+        short = scheme.step(cell, state, stimulus, share * length)[0].v
+        until = length * jnp.clip(share + (target - short) / steep, 0.0, 1.0)
+        there = scheme.step(cell, state, stimulus, until)[0]
+        # Rounding must not leave V on the near side.
+        behind = target + jnp.sign(rise) * 16 * jnp.finfo(rise.dtype).eps * jnp.abs(target)
+        return scheme.step(cell, there._replace(v=behind), stimulus, length - until)[0]
+
+    return jax.lax.cond(met, cut, lambda: after), slope
+
+
+def _meets(potentials: Any, v: Any, rise: Any) -> tuple[Any, Any]:
+    """Whether V meets a potential while it rises (or falls) by so much, and the first one."""
+    ahead = (potentials - v) * jnp.sign(rise)
+    ahead = jnp.where(ahead > 0, ahead, jnp.inf)
+    first = jnp.argmin(ahead)
+    return ahead[first] < jnp.abs(rise), potentials[first]
 
 
 def _slope(rate: Any, value: Any) -> Any:
