@@ -13,13 +13,16 @@ from jaxtyping import Array, Float
 LOG_IC50 = (math.log(1e-10), math.log(1e10))
 HILL = (0.5, 2.0)
 SD = (0.03, 50.0)
-# Of a rough posterior of ln IC50 and of its uniform prior the coordinate is made of; the prior's
-# share keeps its tails within reach of a chain where the rough posterior misses them.
-_PRIOR_SHARE = 1e-5
+# The coordinate of ln IC50 is made of a rough posterior with this share of the uniform prior. Small
+# as it is, it lets T reach the bounds; more would put them where trajectories of chains go, which
+# diverge at the wall of the density there.
+_PRIOR_SHARE = 1e-7
 
 
 class HillDensity(eqx.Module):
     """Log posterior density of one drug on one current at w (3,), of which no value is excluded.
+
+    Of several pairs side by side the fields have one more axis, to be mapped over.
 
     With u = 1 / (1 + exp(-w)): ln IC50 = T(u₀), a monotone spline; h and SD are linear in u₁, u₂.
     Without block the posterior of ln IC50 is flat over decades and ends in a wall, where it is
@@ -27,13 +30,13 @@ class HillDensity(eqx.Module):
     at best and need not be better, as the density at w accounts for its slope.
     """
 
-    log_concentrations: Float[Array, " cells"]
-    block: Float[Array, " cells"]
-    recorded: Float[Array, " cells"]  # 1 for a recording, 0 for padding
-    levels: Float[Array, " knots"]
-    log_ic50: Float[Array, " knots"]
-    slopes: Float[Array, " knots"]
-    centre: Float[Array, ""]  # where the third coordinate starts: the SD of a rough fit
+    log_concentrations: Float[Array, "*pairs cells"]
+    block: Float[Array, "*pairs cells"]
+    recorded: Float[Array, "*pairs cells"]  # 1 for a recording, 0 for padding
+    levels: Float[Array, "*pairs knots"]
+    log_ic50: Float[Array, "*pairs knots"]
+    slopes: Float[Array, "*pairs knots"]
+    centre: Float[Array, "*pairs"]  # where the third coordinate starts: the SD of a rough fit
 
     def parameters(self, w: Float[Array, "3"]) -> tuple[Array, Array, Array]:
         """ln IC50, h and SD."""
@@ -114,7 +117,8 @@ def _knots(
     mass = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(grid))])
     uniform = (grid - low) / (high - low)
     level_at = (1 - _PRIOR_SHARE) * mass / mass[-1] + _PRIOR_SHARE * uniform
-    levels = np.concatenate([[0.0], 1 / (1 + np.exp(-np.linspace(-10, 10, 41))), [1.0]])
+    # Out to where the prior's share sets in, every half a unit of w.
+    levels = np.concatenate([[0.0], 1 / (1 + np.exp(-np.linspace(-14, 14, 57))), [1.0]])
     log_ic50 = np.interp(levels, level_at, grid)
     mean = np.diff(log_ic50) / np.diff(levels)
     slopes = np.concatenate([mean[:1], np.sqrt(mean[1:] * mean[:-1]), mean[-1:]])

@@ -2,8 +2,9 @@
 
 import csv
 import dataclasses
+import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -18,6 +19,7 @@ from twinjax._names import unknown_name
 from twinjax.cells import Block
 
 Pair = tuple[str, str]  # drug, current
+Recording = tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]  # concentrations, block
 
 # An IC50 that lies more than this factor outside the concentrations rests on the prior.
 _REACH = 10.0
@@ -41,7 +43,7 @@ class HillData:
     positive and a block that is not a finite number.
     """
 
-    recordings: Mapping[Pair, tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]]
+    recordings: Mapping[Pair, Recording]
 
     def __post_init__(self) -> None:
         if not self.recordings:
@@ -104,12 +106,17 @@ def read_blocks(*paths: str | Path) -> HillData:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or ()
-            for name in _COLUMNS:
-                if name not in columns:
-                    raise ValueError(f"{path.name} has no column '{name}'; its columns: {columns}")
+            _check_columns(path.name, columns)
             for row in reader:
                 where = f"{path.name}, row {reader.line_num}"
-                if (row["block"] or "").strip() in _MISSING:
+                values = [*row.values()]
+                if None in row or None in values:
+                    given = sum(value is not None for value in values)
+                    raise ValueError(f"{where} has {given} values for {len(columns)} columns")
+                for name in ("drug", "channel"):
+                    if not row[name].strip():
+                        raise ValueError(f"{where}: no {name} is named")
+                if row["block"].strip() in _MISSING:
                     continue
                 if row["units"] not in _UNITS:
                     raise ValueError(f"{where}: {unknown_name('unit', row['units'], _UNITS)}")
@@ -125,6 +132,14 @@ def read_blocks(*paths: str | Path) -> HillData:
         raise ValueError(f"there are no recordings in {names or 'no file'}")
     cells = {pair: np.asarray(values) for pair, values in rows.items()}
     return HillData({pair: (values[:, 0], values[:, 1]) for pair, values in cells.items()})
+
+
+def _check_columns(file: str, columns: Sequence[str]) -> None:
+    for name in _COLUMNS:
+        if name not in columns:
+            for near in difflib.get_close_matches(name, columns, n=1):
+                raise ValueError(f"{file}: {unknown_name('column', near, _COLUMNS)}")
+            raise ValueError(f"{file} has no column '{name}'; it needs {', '.join(_COLUMNS)}")
 
 
 def _number(row: Mapping[str, str], column: str, where: str) -> float:
@@ -179,9 +194,9 @@ class HillPosterior:
 
     def of(self, drug: str, current: str) -> HillFit:
         """Raises `ValueError` for a pair that was not fitted."""
-        if (drug, current) not in self.fits:
-            pairs = [f"{drug} on {current}" for drug, current in self.fits]
-            raise ValueError(unknown_name("pair", f"{drug} on {current}", pairs))
+        currents = self._currents(drug)
+        if current not in currents:
+            raise ValueError(unknown_name(f"current of {drug}", current, currents))
         return self.fits[drug, current]
 
     def block(self, drug: str) -> Block:
@@ -190,13 +205,17 @@ class HillPosterior:
         Draw i takes draw i of every current: they were recorded in different cells, so that their
         posteriors are independent. Raises `ValueError` for a drug that was not fitted.
         """
-        currents = [current for name, current in self.fits if name == drug]
-        if not currents:
-            raise ValueError(unknown_name("drug", drug, {name for name, _ in self.fits}))
+        currents = self._currents(drug)
         return Block(
             {current: jnp.asarray(self.fits[drug, current].ic50) for current in currents},
             {current: jnp.asarray(self.fits[drug, current].h) for current in currents},
         )
+
+    def _currents(self, drug: str) -> list[str]:
+        currents = [current for name, current in self.fits if name == drug]
+        if not currents:
+            raise ValueError(unknown_name("drug", drug, {name for name, _ in self.fits}))
+        return currents
 
 
 def fit_hill(
@@ -204,7 +223,7 @@ def fit_hill(
     *,
     samples: int = 2000,
     chains: int = 4,
-    warm_up: int = 400,
+    warm_up: int = 300,
     thinning: int = 2,
     seed: int = 0,
 ) -> HillPosterior:
@@ -224,8 +243,16 @@ def fit_hill(
     median tells of that bound only: see `HillFit.doubt`.
 
     **Arguments:** `samples` in all, spread over `chains`; of each chain every `thinning`-th state
-    is kept. Computed in JAX's default precision.
+    is kept. Computed in JAX's default precision. Raises `ValueError` for a count below 1.
     """
+    for name, count in (
+        ("samples", samples),
+        ("chains", chains),
+        ("warm_up", warm_up),
+        ("thinning", thinning),
+    ):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
     pairs = list(data.recordings)
     targets = densities(list(data.recordings.values()))
     keys = jax.random.split(jax.random.key(seed), 2 * len(pairs)).reshape(2, len(pairs))

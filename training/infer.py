@@ -24,6 +24,8 @@ _REACH = 1.25
 # Beyond this many SDs of the approximation in one direction the design has no points, and a
 # quadratic that bends back there can feign a second mode: chains are kept from it.
 _TRUSTED, _FENCE = 4.0, 2.0
+# Compiled, as a batch of posteriors asks for them once each.
+_rhat, _ess = jax.jit(potential_scale_reduction), jax.jit(effective_sample_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,8 +190,8 @@ def nuts(
 def diagnose(w: Float[np.ndarray, "chains draws n"], divergent: np.ndarray) -> dict[str, float]:
     """R-hat and effective sample size of the worst coordinate, and the number of divergences."""
     return {
-        "rhat": float(np.max(potential_scale_reduction(w))),
-        "ess": float(np.min(effective_sample_size(w))),
+        "rhat": float(np.max(_rhat(w))),
+        "ess": float(np.min(_ess(w))),
         "divergences": float(np.sum(divergent)),
     }
 
