@@ -19,7 +19,7 @@ _SD = (0.03, 50.0)
 
 
 class Marginals:
-    """Distribution functions of the IC50 [nM] and of h."""
+    """Distribution functions of the IC50 [nM] and of h, and their inverses."""
 
     def __init__(self, log_ic50: np.ndarray, h: np.ndarray, density: np.ndarray):
         self._log_ic50, self._below_ic50 = log_ic50, _cumulated(log_ic50, density @ _widths(h))
@@ -30,6 +30,12 @@ class Marginals:
 
     def below_h(self, h: float) -> float:
         return float(np.interp(h, self._h, self._below_h))
+
+    def ic50_at(self, level: float) -> float:
+        return float(np.exp(np.interp(level, self._below_ic50, self._log_ic50)))
+
+    def h_at(self, level: float) -> float:
+        return float(np.interp(level, self._below_h, self._h))
 
 
 def marginals(concentrations: np.ndarray, block: np.ndarray, steps: int = 80) -> Marginals:
