@@ -15,6 +15,8 @@ from twinjax.cells import DEFAULT, MODELS, beat_grid, biomarkers, pace, periodic
 
 from ._report import Report
 
+UNITS = {"v": "mV", "jrelnp": "mM/ms"} | dict.fromkeys(("nai", "ki", "cai", "cansr", "cajsr"), "mM")
+UNITS |= dict.fromkeys(("m", "hf", "xs1"), "1")
 TISSUE = {"epi": 269.0, "endo": 260.0, "m": 410.0}
 GRANDI = {"v": -81.36804, "nai": 8.191262, "cai": 8.95698e-5}
 ALYA: dict[str, dict[str, float]] = {
@@ -65,4 +67,6 @@ def _compare_states(
 ) -> None:
     for name, value in known.items():
         ours = float(getattr(state, name))
-        report.relative(f"{model}: {name} at the start", ours, value, tolerance, source=source)
+        report.relative(
+            f"{model}: {name} at the start", ours, value, tolerance, unit=UNITS[name], source=source
+        )
