@@ -115,7 +115,7 @@ def voltage_clamp(
             f"a clamp of {times.size} durations needs as many potentials, "
             f"but their shape is {levels.shape}"
         )
-    if not isinstance(levels, jax.core.Tracer) and not bool(jnp.isfinite(levels).all()):
+    if not isinstance(levels, jax.core.Tracer) and not np.isfinite(np.asarray(levels)).all():
         raise ValueError("the potentials of a clamp must be finite")
     # A step of no length ends each segment, so that its last node stands before the next jump.
     pieces = [

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from twinjax._names import unknown_name
 from twinjax.cells._cell import AbstractCell, scaled
@@ -40,7 +41,7 @@ class Block(eqx.Module):
         for what, numbers in (("IC50", self.ic50), ("Hill coefficient", self.hill)):
             for name, value in numbers.items():
                 traced = isinstance(value, jax.core.Tracer)
-                if eqx.is_array(value) and not traced and not bool(jnp.all(value > 0)):
+                if eqx.is_array(value) and not traced and not np.all(np.asarray(value) > 0):
                     raise ValueError(f"the {what} of {name} must be positive, not {value}")
 
     def left(self, concentration: Any) -> dict[str, Any]:
@@ -92,7 +93,8 @@ def with_drug(cell: C, drug: Drug, concentration: Any, *, ignore_missing: bool =
     drug that binds to hERG, and a drug of which a model without binding gets no block of IKr.
     """
     concentration = _number(concentration)
-    if not isinstance(concentration, jax.core.Tracer) and not bool(jnp.all(concentration >= 0)):
+    known = not isinstance(concentration, jax.core.Tracer)
+    if known and not np.all(np.asarray(concentration) >= 0):
         raise ValueError(
             f"the concentration of {drug.name} must be at least 0 nM, not {concentration}"
         )
@@ -119,5 +121,5 @@ def with_drug(cell: C, drug: Drug, concentration: Any, *, ignore_missing: bool =
 
 def _refuse_second(cell: Any, drug: Drug) -> None:
     present = cell.concentration
-    if not isinstance(present, jax.core.Tracer) and bool(jnp.any(present > 0)):
+    if not isinstance(present, jax.core.Tracer) and np.any(np.asarray(present) > 0):
         raise ValueError(f"a drug is bound to hERG already, and {drug.name} would take its place")
