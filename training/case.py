@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
@@ -65,6 +66,9 @@ class CaseFile(_Strict):
     dataset: DatasetTable = DatasetTable()
 
 
+_TABLES = {"model": ModelTable, "dataset": DatasetTable, "parameters": Quantity, "box": Range}
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A case: `model` with its fixed values, `space` of the box, `box` (n, 2) in its units.
@@ -116,7 +120,7 @@ def parse_case(text: str, name: str = "the case") -> Case:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{name} is not TOML: {error}") from None
     except ValidationError as error:
-        raise ValueError(f"{name}: {_sentence(error)}") from None
+        raise ValueError(f"{name}: {sentence_of(error, CaseFile, _TABLES)}") from None
     if table.model.name not in MODELS:
         raise ValueError(f"{name}: {unknown_name('model', table.model.name, MODELS)}")
     model = MODELS[table.model.name]()
@@ -187,20 +191,15 @@ def whole_prior(part: float, *, runs: int = 400, seed: int = 0, model: str = "cl
     return parse_case("\n".join([*lines, *(f'"{n}" = {{prior = {part}}}' for n in names)]) + "\n")
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence_of(
+    error: ValidationError, file: type[BaseModel], tables: Mapping[str, type[BaseModel]]
+) -> str:
+    """The first mistake that pydantic found in a TOML file, and the keys that there are."""
     # A misspelt key is also a missing one: the first of the two is the cause.
     errors: list[Any] = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    model: Any = CaseFile
-    tables = {
-        "model": ModelTable,
-        "dataset": DatasetTable,
-        "parameters": Quantity,
-        "box": Range,
-    }
-    if len(first["loc"]) > 1:
-        model = tables[first["loc"][0]]
+    model = tables[first["loc"][0]] if len(first["loc"]) > 1 else file
     return f"{unknown_name('key', str(first['loc'][-1]), model.model_fields)} (in {where})"

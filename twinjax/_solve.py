@@ -171,10 +171,11 @@ class _Beat(eqx.Module):
 
 
 def _broyden(
-    beat: Any, x: Array, warm_up: int, rtol: float, max_beats: int
+    beat: Any, x: Array, warm_up: int, rtol: float, max_beats: int, inverse: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
     x = jax.lax.fori_loop(0, warm_up, lambda _, s: beat(s), x)
-    inverse = jnp.linalg.inv(jnp.eye(x.size) - jax.jacfwd(beat)(x))
+    if inverse is None:
+        inverse = jnp.linalg.inv(jnp.eye(x.size) - jax.jacfwd(beat)(x))
     # 10 guards the scale of states that are near zero.
     scale = jnp.maximum(jnp.max(jnp.abs(x)), 10.0)
 
@@ -201,9 +202,10 @@ def _broyden(
 
     r = beat(x) - x
     start = (x, r, inverse, x + inverse @ r, jnp.array(False), jnp.array(1))
-    x, r, _, _, _, count = jax.lax.while_loop(unfinished, iterate, start)
+    x, r, inverse, _, _, count = jax.lax.while_loop(unfinished, iterate, start)
     # custom_root cannot carry integers beside its root.
-    return x, {"beats": (count + warm_up).astype(x.dtype), "residual": size(r)}
+    beats = (count + warm_up).astype(x.dtype)
+    return x, {"beats": beats, "residual": size(r), "inverse": inverse}
 
 
 def _dense_solve(linear: Any, y: Array) -> Array:

@@ -32,7 +32,7 @@ from twinjax.cells import (
     pace,
     periodic,
 )
-from twinjax.cells._pace import usual_protocol
+from twinjax.cells._pace import scheme_of
 
 CONDUCTANCES = tuple(LuoRudy1991.about.conductances.values())
 
@@ -281,4 +281,4 @@ def test_a_state_of_another_model_is_refused(state):
 def test_a_scheme_is_an_instance(scheme):
     # The undecorated function: in tests, annotations refuse it before a user would see this.
     with pytest.raises(TypeError, match=r"a scheme is one of .*RushLarsen2\(\), .*, not .*Rush"):
-        inspect.unwrap(usual_protocol)(Swing(), None, None, scheme)
+        inspect.unwrap(scheme_of)(scheme)

@@ -62,7 +62,7 @@ def test_v_that_is_turned_back_at_a_switch_does_not_pass_it():
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), zip(SWITCHING, ("tau_in", "tau_r", "theta_w"), strict=True)
+    ("name", "field"), list(zip(SWITCHING, ("tau_in", "tau_r", "theta_w"), strict=True))
 )
 def test_gradients_over_many_beats_know_that_the_moments_move(name, field):
     cell = MODELS[name]()

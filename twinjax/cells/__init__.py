@@ -62,6 +62,7 @@ from twinjax.cells._schemes import (
     RushLarsen,
     RushLarsen2,
 )
+from twinjax.cells._simulator import CellSimulator, Near
 from twinjax.cells._stewart_2009 import Stewart2009, stewart_2009_spontaneous
 from twinjax.cells._tension import AbstractActiveTension, contract
 from twinjax.cells._tentusscher_panfilov_2006 import (
@@ -119,6 +120,7 @@ __all__ = [
     "Block",
     "BuenoOrovio2008",
     "Calibration",
+    "CellSimulator",
     "CipaV1",
     "ClampRecord",
     "Courtemanche1998",
@@ -134,6 +136,7 @@ __all__ = [
     "Land2017",
     "LuoRudy1991",
     "MitchellSchaeffer2003",
+    "Near",
     "Noble1962",
     "OHaraRudy2011",
     "Pacing",

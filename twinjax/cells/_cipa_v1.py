@@ -141,7 +141,7 @@ class CipaV1(AbstractCell):
     na_o: Float[Array, ""] = parameter(140.0, unit="mM", bounds=(50, 200), cite=ORD)
     ca_o: Float[Array, ""] = parameter(1.8, unit="mM", bounds=(0.2, 10), cite=ORD)
     k_o: Float[Array, ""] = parameter(5.4, unit="mM", bounds=(1, 20), cite=ORD)
-    concentration: Float[Array, ""] = parameter(0.0, unit="nM", bounds=(0, 1e9), cite=HERG)
+    concentration: Float[Array, ""] = parameter(0.0, unit="nM", bounds=(0, 1e12), cite=HERG)
     k_max: Float[Array, ""] = parameter(0.0, unit="1", bounds=(0, 1e9), cite=HERG)
     k_u: Float[Array, ""] = parameter(0.0, unit="1/ms", bounds=(0, 10), cite=HERG)
     n: Float[Array, ""] = parameter(1.0, unit="1", bounds=(0.1, 5), cite=HERG)
