@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.cli._output import progress_bar
 from training.study import load_study
 from training.torsade import classify, herg_margin, leave_one_drug_out, net_block, performance
 from training.trials import Trial, run_trial
@@ -92,19 +93,13 @@ def simulate(draws: int | None, drugs: tuple[str, ...]) -> Trial:
     (folder / "study.toml").write_text("\n".join(lines) + "\n")
     study = load_study(folder / "study.toml")
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return run_trial(study, folder / "trial.h5", workers=workers, progress=_tell())
-
-
-def _tell():  # type: ignore[no-untyped-def]
-    start, first = time.perf_counter(), []
-
-    def progress(done: int, total: int) -> None:
-        first.append(done)
-        fresh, passed = done - first[0], time.perf_counter() - start
-        left = passed * (total - done) / fresh / 60 if fresh else float("nan")
-        print(f"{done} of {total} orbits, {passed / 60:.1f} min, {left:.0f} min left", flush=True)  # noqa: T201
-
-    return progress
+    with progress_bar() as update:
+        return run_trial(
+            study,
+            folder / "trial.h5",
+            workers=workers,
+            progress=lambda done, total: update("orbits", done, total),
+        )
 
 
 def compare_summary(report: Report, trial: Trial) -> None:

@@ -25,9 +25,10 @@ from twinjax.cells import CellSimulator, Near
 FORMAT = 1
 KIND = "trial"
 # Members that are simulated side by side, and those whose results are committed together.
-_LANES, _PART = 64, 256
-# Beats of one search, and searches after each other before an orbit is given up.
-_BEATS, _PASSES = 8, 6
+_LANES, _PART = 64, 500
+# Beats of one search; searches in turn before an orbit is given up, or begun elsewhere.
+_BEATS, _PASSES, _PATIENCE = 8, 8, 5
+_NO_ORBIT = (int(RESULTS.not_periodic), int(RESULTS.nonfinite))
 # Beats of plain pacing for those without an orbit: repolarisation fails, or beats alternate.
 _PACED = 100
 
@@ -102,8 +103,13 @@ def run_trial(
     done = sum(sizes) - sum(sizes[number] for number in missing)
     progress(done, sum(sizes))
     simulator = study.simulator
-    start = jax.tree.map(np.asarray, _usual(simulator)) if missing else None
-    work = [(number, simulator, _thetas(study, *jobs[number]), start) for number in missing]
+    starts = {
+        drug: _start(simulator, study, drug) for drug in {jobs[number][0] for number in missing}
+    }
+    work = [
+        (number, simulator, _thetas(study, *jobs[number]), starts[jobs[number][0]])
+        for number in missing
+    ]
     for number, arrays in _results(work, min(workers, len(work))):
         parts.save(number, arrays)
         done += sizes[number]
@@ -167,10 +173,19 @@ def end_points(simulator: CellSimulator) -> tuple[str, ...]:
     return tuple(sorted(name for name in scalars if name != "beats"))
 
 
+def _start(simulator: CellSimulator, study: Study, number: int | None) -> Near:
+    """The orbit at a drug's median parameters and first dose.
+
+    Not that of the cell without a drug: where nothing leaves hERG the Jacobian is singular.
+    """
+    rows = np.arange(len(study.scales) if number is None else study.members)
+    theta = np.median(_thetas(study, number, rows)[0], axis=0)
+    return jax.tree.map(np.asarray, _first(simulator, jnp.asarray(theta)))
+
+
 @eqx.filter_jit
-def _usual(simulator: CellSimulator) -> Near:
-    """The orbit of the cell without a drug."""
-    return simulator.beside(simulator.space.read(simulator.cell), None)[1]
+def _first(simulator: CellSimulator, theta: Array) -> Near:
+    return simulator.beside(theta, None)[1]
 
 
 @eqx.filter_jit
@@ -195,7 +210,12 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
     beats = np.zeros(members)
     near = jax.tree.map(np.array, near)
     left = np.arange(members)
-    for _ in range(_PASSES):
+    for number in range(_PASSES):
+        if number == _PATIENCE and (found := np.flatnonzero(result == RESULTS.successful)).size:
+            # Lost on its way: from where the most similar member has arrived.
+            like = found[_nearest(theta[left], theta[found])]
+            for leaf in jax.tree.leaves(near):
+                leaf[left] = leaf[like]
         for rows, (seen, after) in _side_by_side(
             lambda x, y: _beside(simulator, x, y), left, theta, near
         ):
@@ -205,16 +225,21 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
             finite = np.isfinite(after.inverse).all((1, 2)) & np.isfinite(after.state).all(0)
             for leaf, new in zip(jax.tree.leaves(near), jax.tree.leaves(after), strict=True):
                 leaf[rows[finite]] = new[finite]
-        left = np.flatnonzero(result == int(RESULTS.not_periodic))
+        left = np.flatnonzero(np.isin(result, _NO_ORBIT))
         if not left.size:
             break
-    left = np.flatnonzero(
-        (result == int(RESULTS.not_periodic)) | (result == int(RESULTS.nonfinite))
-    )
     for rows, seen in _side_by_side(lambda x: _paced(simulator, x), left, theta):
         values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
         beats[rows] += _PACED
     return values, result, beats, near
+
+
+def _nearest(these: np.ndarray, those: np.ndarray) -> np.ndarray:
+    """For each row of `these` the row of `those` that is nearest in the logarithms of its size."""
+    logs = np.log(np.abs(np.concatenate([these, those])) + 1e-300)
+    logs /= np.std(logs, axis=0) + 1e-12
+    apart = logs[: len(these), None] - logs[None, len(these) :]
+    return np.argmin(np.sum(apart**2, axis=2), axis=1)
 
 
 def _side_by_side(run: Callable[..., Any], left: np.ndarray, *trees: Any) -> Iterator[Any]:

@@ -25,7 +25,7 @@ from twinjax.cells._luo_rudy_1991 import LuoRudy1991
 from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
 from twinjax.cells._noble_1962 import Noble1962
 from twinjax.cells._ohara_rudy_2011 import OHaraRudy2011, ohara_rudy_2011_epi, ohara_rudy_2011_m
-from twinjax.cells._orbit import multipliers, periodic
+from twinjax.cells._orbit import Near, multipliers, periodic
 from twinjax.cells._pace import (
     ACCURATE,
     DEFAULT,
@@ -62,7 +62,7 @@ from twinjax.cells._schemes import (
     RushLarsen,
     RushLarsen2,
 )
-from twinjax.cells._simulator import CellSimulator, Near
+from twinjax.cells._simulator import CellSimulator
 from twinjax.cells._stewart_2009 import Stewart2009, stewart_2009_spontaneous
 from twinjax.cells._tension import AbstractActiveTension, contract
 from twinjax.cells._tentusscher_panfilov_2006 import (

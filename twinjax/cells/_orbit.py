@@ -1,7 +1,7 @@
 """The periodic orbit of a paced cell, without pacing it a thousand times."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,13 @@ from twinjax.cells._schemes import AbstractScheme
 _SMALLEST = 1e-6
 
 
+class Near(NamedTuple):
+    """What the orbit of one cell tells about that of another: see `periodic`."""
+
+    state: Any
+    inverse: Float[Array, "n n"]
+
+
 def periodic(
     cell: AbstractCell,
     *,
@@ -29,7 +36,7 @@ def periodic(
     scheme: AbstractScheme | None = None,
     record: Callable[[AbstractCell, Any], dict[str, Any]] = calcium,
     warm_up: int = 3,
-    inverse: Float[Array, "n n"] | None = None,
+    near: Near | None = None,
     rtol: float = 1e-8,
     max_beats: int = 60,
     throw: bool = True,
@@ -42,9 +49,9 @@ def periodic(
     with P the beat and n the direction of ∇c, the root is that of P(x) - x + n (c(start) - c(x)).
 
     **Arguments:** as of `pace`; `rtol` bounds the change over a beat of each state variable,
-    relative to its value; `max_beats` bounds the work. From an orbit of a cell much like this
-    one, its `state`, its `stats["inverse"]` and no warm-up save the Jacobian, which costs about as
-    much as ten beats.
+    relative to its value; `max_beats` bounds the work. `near` is the orbit of a cell much like
+    this one, `Near(orbit.state, orbit.stats["inverse"])`: it saves the warm-up and the Jacobian,
+    which costs about as much as ten beats; what is conserved is still that of `state`.
 
     **Returns:** `Solution` with `stats["beats"]`, those run after the one Jacobian,
     `stats["residual"]`, and `stats["inverse"]`, that of I - ∂P/∂x as the updates left it. An orbit
@@ -58,7 +65,7 @@ def periodic(
     grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
     state = start_of(cell, state)
     return _periodic(
-        cell, state, grid, amplitude, scheme, record, warm_up, inverse, rtol, max_beats, throw
+        cell, state, grid, amplitude, scheme, record, warm_up, near, rtol, max_beats, throw
     )
 
 
@@ -71,19 +78,22 @@ def _periodic(
     scheme: AbstractScheme,
     record: Callable,
     warm_up: int,
-    inverse: Array | None,
+    near: Near | None,
     rtol: float,
     max_beats: int,
     throw: bool,
 ) -> Solution:
-    start, unravel = ravel_pytree(as_arrays(state, jnp.zeros(np.shape(state[0]), dtype_of(cell))))
+    like = jnp.zeros(np.shape(state[0]), dtype_of(cell))
+    start, unravel = ravel_pytree(as_arrays(state, like))
+    c0 = jnp.array(cell.conserved(unravel(start)), dtype=start.dtype)
+    if near is not None:
+        start, warm_up = ravel_pytree(as_arrays(near.state, like))[0], 0
     scale = jnp.maximum(jnp.abs(start), _SMALLEST)
 
     def conserved(y: Array) -> Array:
         return jnp.array(cell.conserved(unravel(y * scale)), dtype=y.dtype)
 
     y0 = start / scale
-    c0 = conserved(y0)
     slopes = jax.lax.stop_gradient(jax.jacfwd(conserved)(y0))
     # Directions in which each conserved quantity grows by 1 and the others stay.
     directions = jnp.linalg.pinv(slopes) if c0.size else jnp.zeros((y0.size, 0))
@@ -96,7 +106,7 @@ def _periodic(
         return beat(y) - y
 
     ratio = scale / scale[:, None]
-    guess = None if inverse is None else inverse * ratio
+    guess = None if near is None else near.inverse * ratio
 
     def search(_: Any, y: Array) -> tuple[Array, dict[str, Array]]:
         return _broyden(beat, y, warm_up, rtol, max_beats, guess)

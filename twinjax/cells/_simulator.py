@@ -1,7 +1,7 @@
 """Cells behind the seam to everything that learns: parameters in, biomarkers out."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,16 +14,9 @@ from twinjax._solve import Solution
 from twinjax.cells._biomarkers import biomarkers
 from twinjax.cells._cell import AbstractCell
 from twinjax.cells._land_2017 import Land2017
-from twinjax.cells._orbit import periodic
+from twinjax.cells._orbit import Near, periodic
 from twinjax.cells._pace import Grid, calcium, pace
 from twinjax.cells._tension import contract
-
-
-class Near(NamedTuple):
-    """What the orbit of one cell tells about that of another: see `periodic`."""
-
-    state: Any
-    inverse: Float[Array, "n n"]
 
 
 class CellSimulator(AbstractSimulator):
@@ -52,9 +45,8 @@ class CellSimulator(AbstractSimulator):
         """The same, from what is known of another orbit; and what is known after."""
         orbit = periodic(
             self.space.write(self.cell, theta),
-            state=self.state if near is None else near.state,
-            inverse=None if near is None else near.inverse,
-            warm_up=3 if near is None else 0,
+            state=self.state,
+            near=near,
             grid=self.grid,
             record=self.record,
             rtol=self.rtol,
