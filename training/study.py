@@ -166,7 +166,7 @@ class Study:
         sample = rows % drug.samples
         for current, ic50 in drug.ic50.items():
             left = 1 / (1 + (level / ic50[sample]) ** drug.hill[current][sample])
-            theta[..., place[known[current]]] *= np.where(np.isnan(left), 1.0, left)
+            theta[..., place[known[current]]] *= np.where(np.isnan(ic50[sample]), 1.0, left)
         if drug.binding and self._binds:
             theta[..., place["concentration"]] = level
             for name, values in drug.binding.items():

@@ -35,7 +35,8 @@ _PACED = 100
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Results: `values` by drug, dose, member and end point; `control` by member and end point.
+    """Results: `values` by drug, dose, member and end point; `control` by cell and end
+    point.
 
     `result` holds `RESULTS` codes; members whose code is `not_periodic` have the values of the last
     of a hundred beats. `provenance` tells the study's text, notes and the versions.
@@ -48,7 +49,7 @@ class Trial:
     end_points: tuple[str, ...]
     values: Float[np.ndarray, "drugs doses members points"]
     result: Int[np.ndarray, "drugs doses members"]
-    control: Float[np.ndarray, "members points"]
+    control: Float[np.ndarray, "cells points"]
     provenance: dict[str, Any]
 
     def of(self, end_point: str) -> Float[np.ndarray, "drugs doses members"]:

@@ -105,7 +105,7 @@ def _periodic(
     def residual(y: Array) -> Array:
         return beat(y) - y
 
-    ratio = scale / scale[:, None]
+    ratio = scale[None, :] / scale[:, None]
     guess = None if near is None else near.inverse * ratio
 
     def search(_: Any, y: Array) -> tuple[Array, dict[str, Array]]:
