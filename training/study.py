@@ -271,7 +271,7 @@ def _inputs(
         if not np.isnan(list(binding.values())).all():
             raise ValueError(f"{name} has binding to hERG in part: {', '.join(BINDING)} are needed")
         binding = {}
-    ic50, hill = {}, {}
+    ic50, hill, missing = {}, {}, []
     wanted = known if table.currents is None else table.currents
     for current in wanted:
         if current not in known:
@@ -286,12 +286,14 @@ def _inputs(
         # Tables write 0 for what was not measured.
         absent = np.isnan(half) | (half == 0) | (power == 0)
         if absent.all():
-            notes.append(f"{name}: {current} was not measured, and is taken as not blocked")
+            missing.append(current)
             continue
         if absent.any():
             notes.append(f"{name}: {current} is not blocked in {absent.sum()} samples without data")
         ic50[current] = np.where(absent, np.nan, half)
         hill[current] = power
+    if missing:
+        notes.append(f"{name}: not measured, and taken as not blocked: {', '.join(missing)}")
     if not ic50 and not binding:
         raise ValueError(f"{name} has no data on any current of {cell.about.title}")
     return Inputs(name, peak, -1 if math.isnan(category) else int(category), ic50, hill, binding)

@@ -15,7 +15,7 @@ from training.cli._output import complain
 # so that `predict` starts without JAX.
 VERBS = {
     name: f"training.cli._{name}"
-    for name in ("demo", "simulate", "fit", "dataset", "train", "predict", "cell", "info")
+    for name in ("demo", "simulate", "fit", "dataset", "train", "predict", "cell", "trial", "info")
 }
 # The class of all mistakes on a command line, whether typer brings its own click or not.
 _USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
