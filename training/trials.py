@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 import os
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError
@@ -157,8 +158,8 @@ def simulate_arms(
     members = thetas.shape[1]
     near = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], members, axis=0), start)
     found = []
-    for theta in thetas:
-        values, result, beats, near = _settle(simulator, theta, near)
+    for number, theta in enumerate(thetas):
+        values, result, beats, near = _settle(simulator, theta, near, fresh=number == 0)
         # A member without an orbit tells nothing about the next dose.
         lost = result != RESULTS.successful
         for leaf, usual in zip(jax.tree.leaves(near), jax.tree.leaves(start), strict=True):
@@ -202,8 +203,11 @@ def _paced(simulator: CellSimulator, theta: Array) -> Any:
     return jax.vmap(one)(theta)
 
 
-def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
-    """Orbits of all members: search after search for those that are left, then plain pacing."""
+def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool) -> Any:
+    """Orbits of all members: search after search for those that are left, then plain pacing.
+
+    `fresh` searches, and those that are lost, begin where the most similar member has arrived.
+    """
     names = end_points(simulator)
     members = len(theta)
     values = np.full((members, len(names)), np.nan)
@@ -212,14 +216,14 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
     near = jax.tree.map(np.array, near)
     left = np.arange(members)
     for number in range(_PASSES):
-        if number == _PATIENCE and (found := np.flatnonzero(result == RESULTS.successful)).size:
-            # Lost on its way: from where the most similar member has arrived.
-            like = found[_nearest(theta[left], theta[found])]
-            for leaf in jax.tree.leaves(near):
-                leaf[left] = leaf[like]
-        for rows, (seen, after) in _side_by_side(
-            lambda x, y: _beside(simulator, x, y), left, theta, near
-        ):
+        for rows in _batches(left):
+            found = np.flatnonzero(result == RESULTS.successful)
+            if found.size and (number == _PATIENCE or (fresh and number == 0)):
+                like = found[_nearest(theta[rows], theta[found])]
+                for leaf in jax.tree.leaves(near):
+                    leaf[rows] = leaf[like]
+            start = jax.tree.map(operator.itemgetter(rows), near)
+            seen, after = _padded(_beside, simulator, theta[rows], start)
             values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
             result[rows] = seen.result
             beats[rows] += seen.scalars["beats"]
@@ -229,10 +233,23 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
         left = np.flatnonzero(np.isin(result, _NO_ORBIT))
         if not left.size:
             break
-    for rows, seen in _side_by_side(lambda x: _paced(simulator, x), left, theta):
+    for rows in _batches(left):
+        seen = _padded(_paced, simulator, theta[rows])
         values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
         beats[rows] += _PACED
     return values, result, beats, near
+
+
+def _batches(rows: np.ndarray) -> list[np.ndarray]:
+    return np.split(rows, range(_LANES, len(rows), _LANES)) if rows.size else []
+
+
+def _padded(run: Callable[..., Any], simulator: CellSimulator, *rows: Any) -> Any:
+    """Results of up to `_LANES` rows. So many are always run: a new shape is compiled anew."""
+    size = len(rows[0])
+    at = np.minimum(np.arange(_LANES), size - 1)
+    found = run(simulator, *jax.tree.map(lambda x: jnp.asarray(x[at]), rows))
+    return jax.tree.map(lambda x: np.asarray(x)[:size], found)
 
 
 def _nearest(these: np.ndarray, those: np.ndarray) -> np.ndarray:
@@ -241,16 +258,6 @@ def _nearest(these: np.ndarray, those: np.ndarray) -> np.ndarray:
     logs /= np.std(logs, axis=0) + 1e-12
     apart = logs[: len(these), None] - logs[None, len(these) :]
     return np.argmin(np.sum(apart**2, axis=2), axis=1)
-
-
-def _side_by_side(run: Callable[..., Any], left: np.ndarray, *trees: Any) -> Iterator[Any]:
-    """Rows and their results, so many at a time; the last call is padded, to run one program."""
-    for start in range(0, len(left), _LANES):
-        rows = left[start : start + _LANES]
-        padded = np.concatenate([rows, np.repeat(rows[-1:], _LANES - len(rows))])
-        taken = [jax.tree.map(lambda x, at=padded: jnp.asarray(x[at]), tree) for tree in trees]
-        kept = len(rows)
-        yield rows, jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], run(*taken))
 
 
 def _assemble(
