@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from tests._conventions import PROJECT
+from training.cli import main
+from training.trials import open_trial
 from twinjax.io import read_measurements
 
 
@@ -32,6 +34,26 @@ def test_measurements_of_the_quickstart_are_read(tmp_path):
     file.write_text(text, encoding="utf-8")
     read = read_measurements(file)
     assert len(read.scalars) == text.count("value =")
+
+
+def test_the_virtual_trial_runs_at_reduced_size(tmp_path, monkeypatch):
+    (drugs,), (study,) = _blocks("trial.md", "csv"), _blocks("trial.md", "toml")
+    small = study.replace("size = 20", "size = 2").replace("[1, 2, 3, 4]", "[1]")
+    assert small.count("= 2 ") == 1
+    (tmp_path / "drugs.csv").write_text(drugs, encoding="utf-8")
+    (tmp_path / "study.toml").write_text(small, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["trial", "study.toml", "-o", "trial.h5", "--report", "trial.html"])
+    assert ended.value.code == 0
+    trial = open_trial("trial.h5")
+    assert not trial.result.any()
+    usual = trial.control[:, trial.end_points.index("apd90")]
+    longer = (trial.of("apd90")[:, 0] - usual).mean(axis=1)
+    assert dict(zip(trial.drugs, longer > 5, strict=True))["dofetilide"]
+    report = (tmp_path / "trial.html").read_text("utf-8")
+    assert all(drug in report for drug in trial.drugs)
+    assert report.count("data:image/png;base64,") == 1
 
 
 def test_the_equations_become_mathml():
