@@ -12,8 +12,8 @@ training, class counts in training and with one drug left out. Spec:
 - at most 1 % of the runs have no orbit.
 
 The periodic orbit stands for the last of 1,000 beats, on a grid that gets qNet 0.1 % too high. With
---quick: 3 drugs, 50 samples; the scores' means against those of the same draws' full study cannot
-be had, so that means and SDs are told beside the FDA's of another laboratory's Hill curves.
+--quick: 3 drugs, 50 samples; there are no published means of these draws, so that means and SDs are
+told beside the FDA's with the Hill curves of another laboratory.
 Results are kept in the user's cache folder, where an interrupted run goes on.
 """
 
@@ -35,8 +35,6 @@ from ._shared import shared_path
 FOLDER = "references/cipa"
 SAMPLES = "cipa28_uncertainty_samples_chantest.csv.gz"
 QUICK = ("azimilide", "ranolazine", "verapamil")
-CVODE_HOURS = 1500.0  # of the published study on one core, with 1,000 beats a run
-CLASSES = ("low", "intermediate", "high")
 
 
 def run(quick: bool, report: Report) -> None:
@@ -61,9 +59,6 @@ def run(quick: bool, report: Report) -> None:
     if quick:
         compare_summary(report, trial)
     else:
-        report.information(
-            "estimate for CVODE", CVODE_HOURS * 60 / 2, unit="min", source="2 cores, 1,000 beats"
-        )
         compare_classes(report, trial)
         compare_baselines(report, trial)
 
@@ -124,8 +119,7 @@ def compare_summary(report: Report, trial: Trial) -> None:
 
 def compare_classes(report: Report, trial: Trial) -> None:
     """Thresholds, errors and counts of classes against the FDA's."""
-    order = [trial.drugs.index(name) for name in trial.drugs]
-    scores, categories = trial.score()[order], trial.categories[order]
+    scores, categories = trial.score(), trial.categories
     verdicts = classify(scores, categories)
     with shared_path(f"{FOLDER}/cipa28_chantest_train_thresholds.csv").open() as file:
         known = next(csv.DictReader(file))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.torsade import Verdicts, classify, leave_one_drug_out
+from training.torsade import Verdicts, leave_one_drug_out
 from training.trials import Trial
 
 _CLASSES = ("low", "intermediate", "high")
@@ -22,15 +22,13 @@ td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#55
 def summary(trial: Trial) -> list[dict[str, Any]]:
     """A row a drug: score or duration with 95 % intervals, and what went wrong."""
     rows = []
-    apd = trial.of("apd90")
-    control = trial.control[:, trial.end_points.index("apd90")].mean()
+    change = trial.change("apd90")[:, -1]
     has_score = "qnet" in trial.end_points
     for i, drug in enumerate(trial.drugs):
-        longer = apd[i, -1] - control
         row: dict[str, Any] = {
             "drug": drug,
             "category": trial.categories[i],
-            "apd90_change": _interval(longer),
+            "apd90_change": _interval(change[i]),
             "afterdepolarisations": float(np.mean(trial.of("early_afterdepolarisation")[i] > 0)),
             "not_repolarised": float(np.mean(trial.of("repolarised")[i] == 0)),
             "without_orbit": float(np.mean(trial.result[i] != 0)),
@@ -41,15 +39,14 @@ def summary(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-def verdicts(trial: Trial) -> tuple[Verdicts, Verdicts] | None:
-    """In training and with each drug left out; None unless all three categories are there."""
+def verdicts(trial: Trial) -> Verdicts | None:
+    """Each drug judged by all others; None unless every category has two drugs."""
     known = set(trial.categories.tolist())
     counts = [np.sum(trial.categories == k) for k in range(3)]
     finite = "qnet" in trial.end_points and np.isfinite(trial.score()).all()
     if known != {0, 1, 2} or min(counts) < 2 or not finite:
         return None
-    scores = trial.score()
-    return classify(scores, trial.categories), leave_one_drug_out(scores, trial.categories)
+    return leave_one_drug_out(trial.score(), trial.categories)
 
 
 def write_report(trial: Trial) -> str:
@@ -67,7 +64,7 @@ def write_report(trial: Trial) -> str:
     ]
     judged = verdicts(trial)
     if judged is not None:
-        parts.append(_classes(trial, judged[1]))
+        parts.append(_classes(trial, judged))
     notes = trial.provenance.get("notes", [])
     if notes:
         items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)

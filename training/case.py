@@ -2,16 +2,15 @@
 
 import dataclasses
 import hashlib
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from training._toml import Strict, parse, read_text
 from twinjax import BeatSimulator, ParameterInfo, ParameterSpace, parameters_of
 from twinjax._names import unknown_name
 from twinjax.heart import ClosedLoop, regazzoni2022
@@ -20,11 +19,7 @@ from twinjax.units import UnitError, convert
 MODELS = {"closed-loop": ClosedLoop, "regazzoni2022": regazzoni2022}
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ModelTable(_Strict):
+class ModelTable(Strict):
     """[model]: a name of `MODELS`, steps of the solver and stored samples a beat."""
 
     name: str = "closed-loop"
@@ -32,14 +27,14 @@ class ModelTable(_Strict):
     samples: int = Field(500, ge=50, le=20000)
 
 
-class Quantity(_Strict):
+class Quantity(Strict):
     """A value with its unit."""
 
     value: float
     unit: str
 
 
-class Range(_Strict):
+class Range(Strict):
     """An interval: `low`, `high` and `unit`, or the central part `prior` of the prior."""
 
     low: float | None = None
@@ -48,7 +43,7 @@ class Range(_Strict):
     prior: float | None = Field(None, gt=0, lt=1)
 
 
-class DatasetTable(_Strict):
+class DatasetTable(Strict):
     """[dataset]: how many runs, from which seed, and whether with exact sensitivities."""
 
     runs: int = Field(400, ge=1)
@@ -57,12 +52,12 @@ class DatasetTable(_Strict):
     sensitivities: bool = True
 
 
-class CaseFile(_Strict):
+class CaseFile(Strict):
     """The whole file."""
 
     model: ModelTable = ModelTable()
-    parameters: dict[str, Quantity] = {}
-    box: dict[str, Range] = {}
+    parameters: dict[str, Quantity] = Field(default_factory=dict)
+    box: dict[str, Range] = Field(default_factory=dict)
     dataset: DatasetTable = DatasetTable()
 
 
@@ -101,26 +96,12 @@ class Case:
 
 def load_case(path: str | Path) -> Case:
     """Reads CASE.toml. Raises `ValueError`, in one sentence, for whatever is wrong with it."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text in UTF-8") from None
-    if not text.strip():
-        raise ValueError(f"{path} is empty")
-    return parse_case(text, str(path))
+    return parse_case(read_text(Path(path)), str(path))
 
 
 def parse_case(text: str, name: str = "the case") -> Case:
     """The case in a TOML text; `name` is how messages call it."""
-    try:
-        table = CaseFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{name} is not TOML: {error}") from None
-    except ValidationError as error:
-        raise ValueError(f"{name}: {sentence_of(error, CaseFile, _TABLES)}") from None
+    table = parse(text, name, CaseFile, _TABLES)
     if table.model.name not in MODELS:
         raise ValueError(f"{name}: {unknown_name('model', table.model.name, MODELS)}")
     model = MODELS[table.model.name]()
@@ -189,17 +170,3 @@ def whole_prior(part: float, *, runs: int = 400, seed: int = 0, model: str = "cl
     names = [n for n, info in parameters_of(MODELS[model]()).items() if info.prior is not None]
     lines = [f'[model]\nname = "{model}"\n\n[dataset]\nruns = {runs}\nseed = {seed}\n\n[box]']
     return parse_case("\n".join([*lines, *(f'"{n}" = {{prior = {part}}}' for n in names)]) + "\n")
-
-
-def sentence_of(
-    error: ValidationError, file: type[BaseModel], tables: Mapping[str, type[BaseModel]]
-) -> str:
-    """The first mistake that pydantic found in a TOML file, and the keys that there are."""
-    # A misspelt key is also a missing one: the first of the two is the cause.
-    errors: list[Any] = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    model = tables[first["loc"][0]] if len(first["loc"]) > 1 else file
-    return f"{unknown_name('key', str(first['loc'][-1]), model.model_fields)} (in {where})"

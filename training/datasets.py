@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Iterator
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 import twinjax
+from training._files import opened
 from training._parts import Parts
 from training._workers import worker_processes
 from training.case import Case, parse_case
@@ -270,26 +270,13 @@ def _assemble(path: Path, parts: Parts, count: int, plan: dict[str, Any], case: 
 def open_dataset(path: str | Path) -> Dataset:
     """Reads a dataset. Raises `ValueError`, in one sentence, for any other or damaged file."""
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty")
-    try:
-        with h5py.File(path, "r") as file:
-            kind = file.attrs.get("twinjax_kind")
-            if kind != KIND:
-                told = f"a file of kind '{kind}'" if kind else "an HDF5 file of another program"
-                raise ValueError(f"{path} is {told}, not a dataset")
-            if file.attrs["format"] > FORMAT:
-                raise ValueError(f"{path} was written by a newer version of twinjax")
-            provenance = json.loads(file.attrs["provenance"])
-            arrays = {name: file[name][:] for name in ("theta", "result", "scalars", "waveforms")}
-            names = tuple(file["names"].asstr()[:])
-            scalar_names = tuple(file["scalar_names"].asstr()[:])
-            waveform_names = tuple(file["waveform_names"].asstr()[:])
-            has = "sensitivities" in file
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, JSONDecodeError) as error:
-        raise ValueError(f"{path} is truncated or not a dataset") from error
+    with opened(path, KIND, FORMAT) as file:
+        provenance = json.loads(file.attrs["provenance"])
+        arrays = {name: file[name][:] for name in ("theta", "result", "scalars", "waveforms")}
+        names = tuple(file["names"].asstr()[:])
+        scalar_names = tuple(file["scalar_names"].asstr()[:])
+        waveform_names = tuple(file["waveform_names"].asstr()[:])
+        has = "sensitivities" in file
     case = parse_case(provenance["case"], f"the case in {path}")
     if names != case.space.names:
         raise ValueError(f"{path} is damaged: its parameters are not those of its case")

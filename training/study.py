@@ -6,17 +6,16 @@ import gzip
 import hashlib
 import io
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
 
-from training.case import sentence_of
-from twinjax import ParameterSpace
+from training._toml import Strict, parse, read_text
+from twinjax import ParameterSpace, parameters_of
 from twinjax._names import unknown_name
 from twinjax.cells import (
     MODELS,
@@ -26,6 +25,7 @@ from twinjax.cells import (
     Setting,
     beat_grid,
     calcium,
+    female,
     net_current,
     sample_scales,
 )
@@ -33,31 +33,32 @@ from twinjax.cells import (
 # Columns of a table of drugs, and the model's parameters of binding to hERG.
 BINDING = {"Kmax": "k_max", "Ku": "k_u", "n": "n", "halfmax": "half_max", "Vhalf": "v_half"}
 PEAK, CATEGORY = "cmax_free_nM", "tdp_category"
+BINDING_FIELDS = ("concentration", *BINDING.values())
 # A beat of many cells: against finer steps qNet is 0.1 % too high, alike for all drugs.
 TRIAL = Setting(0.02, 5.0, 1.0)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CellTable(_Strict):
+class CellTable(Strict):
     """[cell]: a model, and from one stimulus to the next [ms]."""
 
     model: str = "ohara-rudy-cipa-v1-2017-endo"
     cycle_length: float = Field(2000.0, gt=100, le=10000)
 
 
-class CohortTable(_Strict):
-    """[cohort]: virtual cells; conductances as `sample_scales` draws them. One: as published."""
+class CohortTable(Strict):
+    """[cohort]: virtual cells; conductances as `sample_scales` draws them. One: as published.
+
+    `women` is their share: see `twinjax.cells.female`.
+    """
 
     size: int = Field(1, ge=1)
     spread: float = Field(0.2, gt=0, lt=1)
+    women: float = Field(0.0, ge=0, le=1)
     currents: list[str] | None = None
     seed: int = Field(0, ge=0)
 
 
-class DrugsTable(_Strict):
+class DrugsTable(Strict):
     """[drugs]: a CSV with a row a drug, perhaps one with joint samples, and whom to take."""
 
     table: str
@@ -67,13 +68,13 @@ class DrugsTable(_Strict):
     currents: list[str] | None = None
 
 
-class ArmsTable(_Strict):
+class ArmsTable(Strict):
     """[arms]: doses in multiples of the free therapeutic maximum."""
 
-    doses: list[float] = [1.0, 2.0, 3.0, 4.0]
+    doses: list[float] = Field(default_factory=lambda: [1.0, 2.0, 3.0, 4.0])
 
 
-class StudyFile(_Strict):
+class StudyFile(Strict):
     """The whole file."""
 
     cell: CellTable = CellTable()
@@ -104,19 +105,28 @@ class Inputs:
     def samples(self) -> int:
         return len(next(iter((*self.ic50.values(), *self.binding.values()))))
 
+    def left(
+        self, current: str, levels: Float[np.ndarray, " doses"], sample: Int[np.ndarray, " rows"]
+    ) -> Float[np.ndarray, "doses rows"]:
+        """What concentrations [nM] leave of a current, by Hill's equation; 1 without data."""
+        ic50, hill = self.ic50[current][sample], self.hill[current][sample]
+        return np.where(np.isnan(ic50), 1.0, 1 / (1 + (levels[:, None] / ic50) ** hill))
+
 
 @dataclasses.dataclass(frozen=True)
 class Study:
     """A trial that can be run: `table` as written, the cell, its drugs, and what was noticed.
 
-    `digest` tells studies apart, by the text and the content of its tables.
+    `scales` are factors of the currents `scaled` of each virtual cell, and `women` says whose it
+    is. `digest` tells studies apart, by the text and the content of its tables.
     """
 
     table: StudyFile
     cell: AbstractCell
     drugs: tuple[Inputs, ...]
-    scales: Float[np.ndarray, "members currents"]
+    scales: Float[np.ndarray, "cells currents"]
     scaled: tuple[str, ...]
+    women: Bool[np.ndarray, " cells"]
     notes: tuple[str, ...]
     text: str
     digest: str
@@ -131,21 +141,40 @@ class Study:
     def fields(self) -> tuple[str, ...]:
         """The model's parameters that any arm changes."""
         known = self.cell.about.conductances
-        currents = {name for drug in self.drugs for name in drug.ic50} | set(self.scaled)
-        binding = ("concentration", *BINDING.values()) if self._binds else ()
-        return (*sorted({known[name] for name in currents}), *binding)
+        currents = {name for drug in self.drugs for name in self.blocked(drug)} | set(self.scaled)
+        fields = {known[name] for name in currents} | set(self._female)
+        return (*sorted(fields), *(BINDING_FIELDS if any(map(self.binds, self.drugs)) else ()))
+
+    def binds(self, drug: Inputs) -> bool:
+        """Whether its binding to hERG is simulated, in place of the IC50 of IKr."""
+        return bool(drug.binding) and hasattr(self.cell, "k_max")
+
+    def blocked(self, drug: Inputs) -> tuple[str, ...]:
+        """Currents that the drug blocks by Hill's equation."""
+        return tuple(name for name in drug.ic50 if name != "IKr" or not self.binds(drug))
 
     @property
-    def _binds(self) -> bool:
-        return hasattr(self.cell, "k_max") and any(drug.binding for drug in self.drugs)
+    def _female(self) -> dict[str, float]:
+        if not self.women.any():
+            return {}
+        hers = female(self.cell)
+        names = parameters_of(self.cell)
+        return {
+            n: float(getattr(hers, n)) for n in names if getattr(hers, n) != getattr(self.cell, n)
+        }
 
     @property
     def simulator(self) -> CellSimulator:
+        """Of the fields that any arm changes."""
+        return self.simulator_of(self.fields)
+
+    def simulator_of(self, fields: Sequence[str]) -> CellSimulator:
+        """The cell paced as the study says, its parameters being those of `fields`."""
         stimulus = self.cell.about.stimulus
         assert stimulus is not None
         grid = beat_grid(self.table.cell.cycle_length, stimulus[1], setting=TRIAL.within(self.cell))
         net = set(NET) <= set(self.cell.currents(self.cell.initial_state()))
-        space = ParameterSpace(self.cell, self.fields)
+        space = ParameterSpace(self.cell, fields)
         return CellSimulator(self.cell, space, grid, net_current if net else calcium, rtol=1e-5)
 
     def parameters(
@@ -158,17 +187,19 @@ class Study:
         theta = np.broadcast_to(usual, (doses.size, rows.size, usual.size)).copy()
         place = {name: i for i, name in enumerate(self.fields)}
         known = self.cell.about.conductances
+        own = rows % len(self.scales)
+        for name, value in self._female.items():
+            theta[:, self.women[own], place[name]] = value
         for i, current in enumerate(self.scaled):
-            theta[..., place[known[current]]] *= self.scales[rows % len(self.scales), i]
+            theta[..., place[known[current]]] *= self.scales[own, i]
         if drug is None:
             return theta
-        level = doses[:, None] * drug.peak
+        levels = doses * drug.peak
         sample = rows % drug.samples
-        for current, ic50 in drug.ic50.items():
-            left = 1 / (1 + (level / ic50[sample]) ** drug.hill[current][sample])
-            theta[..., place[known[current]]] *= np.where(np.isnan(ic50[sample]), 1.0, left)
-        if drug.binding and self._binds:
-            theta[..., place["concentration"]] = level
+        for current in self.blocked(drug):
+            theta[..., place[known[current]]] *= drug.left(current, levels, sample)
+        if self.binds(drug):
+            theta[..., place["concentration"]] = levels[:, None]
             for name, values in drug.binding.items():
                 theta[..., place[name]] = values[sample]
         return theta
@@ -180,13 +211,8 @@ def load_study(path: str | Path) -> Study:
     Raises `ValueError`, in one sentence, for whatever is wrong with them.
     """
     path = Path(path)
-    text = _read(path).decode("utf-8", "replace")
-    try:
-        table = StudyFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
-    except ValidationError as error:
-        raise ValueError(f"{path}: {sentence_of(error, StudyFile, _TABLES)}") from None
+    text = read_text(path)
+    table = parse(text, str(path), StudyFile, _TABLES)
     doses = table.arms.doses
     if not doses or not all(0 < dose < math.inf for dose in doses) or sorted(set(doses)) != doses:
         raise ValueError(f"{path}: doses must be positive and increasing, not {doses}")
@@ -217,17 +243,27 @@ def load_study(path: str | Path) -> Study:
     if not drugs:
         raise ValueError(f"{table.drugs.table} has no drug")
     scaled: tuple[str, ...] = ()
-    scales = np.ones((1, 0))
-    if table.cohort.size > 1:
+    size = table.cohort.size
+    scales = np.ones((size, 0))
+    if size > 1:
         scaled, scales = sample_scales(
             cell,
-            table.cohort.size,
+            size,
             currents=table.cohort.currents,
             spread=table.cohort.spread,
             seed=table.cohort.seed,
         )
+    # Spread over the cells, as each of the first of them may meet a drug's only sample.
+    women = np.diff(np.floor(table.cohort.women * np.arange(size + 1) + 1e-9)) > 0
+    if women.any():
+        try:
+            female(cell)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    elif table.cohort.women:
+        raise ValueError(f"{path}: a share of {table.cohort.women} women of {size} is none")
     digest = hashlib.sha256(b"\0".join((text.encode(), *contents))).hexdigest()
-    return Study(table, cell, drugs, scales, tuple(scaled), tuple(notes), text, digest)
+    return Study(table, cell, drugs, scales, tuple(scaled), women, tuple(notes), text, digest)
 
 
 def _read(path: Path) -> bytes:
@@ -277,8 +313,6 @@ def _inputs(
         if current not in known:
             raise ValueError(unknown_name(f"current of {cell.about.title}", current, known))
         column = "hERG" if current == "IKr" else current
-        if current == "IKr" and binding and hasattr(cell, "k_max"):
-            continue
         half = np.array([_number(r, f"{column}_IC50", name) for r in given])
         power = np.array([_number(r, f"{column}_h", name, 1.0) for r in given])
         if (half < 0).any() or (power < 0).any():
@@ -286,9 +320,10 @@ def _inputs(
         # Tables write 0 for what was not measured.
         absent = np.isnan(half) | (half == 0) | (power == 0)
         if absent.all():
-            missing.append(current)
+            if current != "IKr" or not binding:
+                missing.append(current)
             continue
-        if absent.any():
+        if absent.any() and (current != "IKr" or not binding):
             notes.append(f"{name}: {current} is not blocked in {absent.sum()} samples without data")
         ic50[current] = np.where(absent, np.nan, half)
         hill[current] = power

@@ -5,7 +5,6 @@ import json
 import operator
 import os
 from collections.abc import Callable, Iterator
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,15 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from training._files import opened
 from training._parts import Parts
 from training._workers import worker_processes
 from training.datasets import USE, versions
 from training.study import Study
 from twinjax import RESULTS
+from twinjax._simulator import in_chunks
 from twinjax.cells import CellSimulator, Near
 
 FORMAT = 1
@@ -36,11 +37,11 @@ _PACED = 100
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Results: `values` by drug, dose, member and end point; `control` by cell and end
-    point.
+    """Results: `values` by drug, dose, member and end point, `control` by cell and end point.
 
-    `result` holds `RESULTS` codes; members whose code is `not_periodic` have the values of the last
-    of a hundred beats. `provenance` tells the study's text, notes and the versions.
+    Member m is in cell m modulo their number; `women` says which cells are a woman's. `result`
+    holds `RESULTS` codes; members without an orbit have the values of the last of a hundred beats.
+    `provenance` tells the study's text, notes and the versions.
     """
 
     path: Path
@@ -51,15 +52,23 @@ class Trial:
     values: Float[np.ndarray, "drugs doses members points"]
     result: Int[np.ndarray, "drugs doses members"]
     control: Float[np.ndarray, "cells points"]
+    women: Bool[np.ndarray, " cells"]
     provenance: dict[str, Any]
 
     def of(self, end_point: str) -> Float[np.ndarray, "drugs doses members"]:
         return self.values[..., self.end_points.index(end_point)]
 
     def score(self) -> Float[np.ndarray, "drugs members"]:
-        """The torsade metric score: qNet, averaged over the doses. Li et al. 2019, Clin Pharmacol
-        Ther 105:466."""
+        """The torsade metric score: qNet, averaged over the doses.
+
+        Li et al. 2019, Clin Pharmacol Ther 105:466.
+        """
         return self.of("qnet").mean(axis=1)
+
+    def change(self, end_point: str) -> Float[np.ndarray, "drugs doses members"]:
+        """From what each member's cell has without a drug."""
+        control = self.control[:, self.end_points.index(end_point)]
+        return self.of(end_point) - control[np.arange(self.result.shape[2]) % len(control)]
 
 
 def run_trial(
@@ -76,7 +85,7 @@ def run_trial(
     no orbit needs a thousand beats. Parts are committed to disk; after a kill the same call
     simulates what is missing, and the file is the one that an uninterrupted call would have made.
 
-    **Arguments:** `workers` processes; `progress(done, total)` counts beats' orbits.
+    **Arguments:** `workers` processes; `progress(done, total)` counts orbits.
 
     Raises `ValueError` if `path` holds something else.
     """
@@ -197,10 +206,7 @@ def _beside(simulator: CellSimulator, theta: Array, near: Near) -> Any:
 
 @eqx.filter_jit
 def _paced(simulator: CellSimulator, theta: Array) -> Any:
-    def one(x: Array) -> Any:
-        return simulator.paced(x, _PACED)
-
-    return jax.vmap(one)(theta)
+    return jax.vmap(lambda x: simulator.paced(x, _PACED))(theta)
 
 
 def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool) -> Any:
@@ -223,7 +229,7 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool
                 for leaf in jax.tree.leaves(near):
                     leaf[rows] = leaf[like]
             start = jax.tree.map(operator.itemgetter(rows), near)
-            seen, after = _padded(_beside, simulator, theta[rows], start)
+            seen, after = in_chunks(lambda x: _beside(simulator, *x), (theta[rows], start), _LANES)
             values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
             result[rows] = seen.result
             beats[rows] += seen.scalars["beats"]
@@ -233,7 +239,7 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool
         left = np.flatnonzero(np.isin(result, _NO_ORBIT))
         if not left.size:
             break
-    # An exact Jacobian of its own costs as much as a hundred beats side by side, and seldom fails.
+    # An exact Jacobian of its own is dear, and seldom fails.
     for row in left:
         seen, after = jax.tree.map(np.asarray, _first(simulator, jnp.asarray(theta[row])))
         values[row] = [seen.scalars[name] for name in names]
@@ -243,23 +249,15 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool
             for leaf, new in zip(jax.tree.leaves(near), jax.tree.leaves(after), strict=True):
                 leaf[row] = new
     left = left[np.isin(result[left], _NO_ORBIT)]
-    for rows in _batches(left):
-        seen = _padded(_paced, simulator, theta[rows])
-        values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
-        beats[rows] += _PACED
+    if left.size:
+        seen = in_chunks(lambda x: _paced(simulator, x), theta[left], _LANES)
+        values[left] = np.stack([seen.scalars[name] for name in names], axis=1)
+        beats[left] += _PACED
     return values, result, beats, near
 
 
 def _batches(rows: np.ndarray) -> list[np.ndarray]:
     return np.split(rows, range(_LANES, len(rows), _LANES)) if rows.size else []
-
-
-def _padded(run: Callable[..., Any], simulator: CellSimulator, *rows: Any) -> Any:
-    """Results of up to `_LANES` rows. So many are always run: a new shape is compiled anew."""
-    size = len(rows[0])
-    at = np.minimum(np.arange(_LANES), size - 1)
-    found = run(simulator, *jax.tree.map(lambda x: jnp.asarray(x[at]), rows))
-    return jax.tree.map(lambda x: np.asarray(x)[:size], found)
 
 
 def _nearest(these: np.ndarray, those: np.ndarray) -> np.ndarray:
@@ -287,6 +285,7 @@ def _assemble(
             file["doses"] = study.table.arms.doses
             file["end_points"] = list(names)
             file["control"] = np.zeros((len(study.scales), len(names)))
+            file["women"] = study.women
             file.create_dataset("values", (*shape, len(names)), float)
             file.create_dataset("result", shape, int)
             file.create_dataset("beats", shape, float)
@@ -307,24 +306,12 @@ def _assemble(
 def open_trial(path: str | Path) -> Trial:
     """Reads a trial. Raises `ValueError`, in one sentence, for any other or damaged file."""
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("twinjax_kind") != KIND:
-                raise ValueError(f"{path} is not a trial")
-            if file.attrs["format"] > FORMAT:
-                raise ValueError(f"{path} was written by a newer version of twinjax")
-            arrays = {
-                name: file[name][:]
-                for name in ("categories", "doses", "values", "result", "control")
-            }
-            return Trial(
-                path=path,
-                drugs=tuple(file["drugs"].asstr()[:]),
-                end_points=tuple(file["end_points"].asstr()[:]),
-                provenance=json.loads(file.attrs["provenance"]),
-                **arrays,
-            )
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, JSONDecodeError) as error:
-        raise ValueError(f"{path} is truncated or not a trial") from error
+    with opened(path, KIND, FORMAT) as file:
+        names = ("categories", "doses", "values", "result", "control", "women")
+        return Trial(
+            path=path,
+            drugs=tuple(file["drugs"].asstr()[:]),
+            end_points=tuple(file["end_points"].asstr()[:]),
+            provenance=json.loads(file.attrs["provenance"]),
+            **{name: file[name][:] for name in names},
+        )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from training._files import opened
 from twinjax import ParameterSpace, parameters_of
 from twinjax.heart import ClosedLoop
 from twinjax.io import Measurements, from_hdf5, to_hdf5
@@ -116,34 +117,23 @@ def save_twin(twin: Twin, path: str | Path) -> None:
 def load_twin(path: str | Path) -> Twin:
     """Reads `twin.h5`. Raises `ValueError`, in one sentence, for any other or damaged file."""
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            kind = file.attrs.get("twinjax_kind")
-            if kind != KIND:
-                told = f"a file of kind '{kind}'" if kind else "an HDF5 file of another program"
-                raise ValueError(f"{path} is {told}, not a twin")
-            if file.attrs["format"] > FORMAT:
-                raise ValueError(f"{path} was written by a newer version of twinjax")
-            data = {
-                field: json.loads(file.attrs[field])
-                for field in ("directions", "diagnostics", "provenance", "fixed")
-            }
-            twin = Twin(
-                names=tuple(file["names"].asstr()[:]),
-                units=tuple(file["units"].asstr()[:]),
-                draws=file["draws"][:],
-                mode=file["mode"][:],
-                shrinkage=file["shrinkage"][:],
-                scalars={name: d[:] for name, d in file["scalars"].items()},
-                waveforms={name: d[:] for name, d in file["waveforms"].items()},
-                measurements=from_hdf5(file["measurements"]),
-                **data,
-            )
-            stored = file.attrs["sha256"]
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or not a twin: it cannot be read as HDF5") from error
+    with opened(path, KIND, FORMAT) as file:
+        data = {
+            field: json.loads(file.attrs[field])
+            for field in ("directions", "diagnostics", "provenance", "fixed")
+        }
+        twin = Twin(
+            names=tuple(file["names"].asstr()[:]),
+            units=tuple(file["units"].asstr()[:]),
+            draws=file["draws"][:],
+            mode=file["mode"][:],
+            shrinkage=file["shrinkage"][:],
+            scalars={name: d[:] for name, d in file["scalars"].items()},
+            waveforms={name: d[:] for name, d in file["waveforms"].items()},
+            measurements=from_hdf5(file["measurements"]),
+            **data,
+        )
+        stored = file.attrs["sha256"]
     if stored != _content_hash(twin):
         raise ValueError(f"{path} is damaged: its draws do not match their checksum")
     return twin

@@ -102,27 +102,28 @@ def population(
 
 
 def in_chunks(
-    run: Callable[[Array], Any],
-    rows: Float[np.ndarray, "m n"],
+    run: Callable[[Any], Any],
+    rows: Any,
     size: int,
     on_chunk: Callable[[slice, Any], None] | None = None,
 ) -> Any:
     """`run` on `size` rows at a time, its results in NumPy arrays, one after the other.
 
-    The last chunk is padded by its last row: a new shape would be compiled anew. Raises
-    `ValueError` for a size below 1.
+    `rows` is an array, or a tree of arrays, with a leading axis. The last chunk is padded by its
+    last row: a new shape would be compiled anew. Raises `ValueError` for a size below 1.
     """
     if size < 1:
         raise ValueError(f"a chunk needs at least one row, not {size}")
+    count = len(jax.tree.leaves(rows)[0])
     parts = []
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-        kept = slice(0, len(part))
-        result = run(jnp.asarray(padded))
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        at = np.minimum(np.arange(start, start + size), count - 1)
+        kept = slice(0, end - start)
+        result = run(jax.tree.map(lambda leaf, at=at: jnp.asarray(leaf[at]), rows))
         parts.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[kept], result))
         if on_chunk is not None:
-            on_chunk(slice(start, start + len(part)), parts[-1])
+            on_chunk(slice(start, end), parts[-1])
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

@@ -32,7 +32,7 @@ def trial(
             output,
             resume=resume,
             workers=workers,
-            progress=lambda done, total: update("beats", done, total),
+            progress=lambda done, total: update("orbits", done, total),
         )
     if report is not None:
         with replacing(report) as temporary:

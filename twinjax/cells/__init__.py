@@ -62,6 +62,7 @@ from twinjax.cells._schemes import (
     RushLarsen,
     RushLarsen2,
 )
+from twinjax.cells._sexes import female
 from twinjax.cells._simulator import CellSimulator
 from twinjax.cells._stewart_2009 import Stewart2009, stewart_2009_spontaneous
 from twinjax.cells._tension import AbstractActiveTension, contract
@@ -163,6 +164,7 @@ __all__ = [
     "cycle_length",
     "dynamic_restitution",
     "even_grid",
+    "female",
     "fenton_karma_1998",
     "gate",
     "grandi_2010_endo",
