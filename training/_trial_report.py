@@ -1,75 +1,72 @@
 """What a person is shown of a trial: one HTML file with its figures inside."""
 
-import base64
 import html
-import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.torsade import Verdicts, leave_one_drug_out
+from training._html import page, picture, table
+from training._trial_sceptic import CLASSES, judged, sceptic
+from training.sensitivity import Sensitivity
+from training.study import Study
+from training.torsade import Verdicts
 from training.trials import Trial
 
-_CLASSES = ("low", "intermediate", "high")
 _COLOURS = ("#2c7fb8", "#969696", "#b3202c", "#333333")
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#555}"""
 
 
 def summary(trial: Trial) -> list[dict[str, Any]]:
     """A row a drug: score or duration with 95 % intervals, and what went wrong."""
     rows = []
-    change = trial.change("apd90")[:, -1]
-    has_score = "qnet" in trial.end_points
+    changes = {name: trial.change(name)[:, -1] for name in ("apd90", *_more(trial))}
     for i, drug in enumerate(trial.drugs):
         row: dict[str, Any] = {
             "drug": drug,
             "category": trial.categories[i],
-            "apd90_change": _interval(change[i]),
             "afterdepolarisations": float(np.mean(trial.of("early_afterdepolarisation")[i] > 0)),
             "not_repolarised": float(np.mean(trial.of("repolarised")[i] == 0)),
             "without_orbit": float(np.mean(trial.result[i] != 0)),
         }
-        if has_score:
+        row |= {f"{name}_change": _interval(change[i]) for name, change in changes.items()}
+        if "qnet" in trial.end_points:
             row["score"] = _interval(trial.score()[i])
+        if 0 < trial.women.mean() < 1:
+            hers = trial.women[np.arange(trial.result.shape[2]) % len(trial.women)]
+            row["apd90_change_women"] = _interval(changes["apd90"][i, hers])
+            row["apd90_change_men"] = _interval(changes["apd90"][i, ~hers])
         rows.append(row)
     return rows
 
 
-def verdicts(trial: Trial) -> Verdicts | None:
-    """Each drug judged by all others; None unless every category has two drugs."""
-    known = set(trial.categories.tolist())
-    counts = [np.sum(trial.categories == k) for k in range(3)]
-    finite = "qnet" in trial.end_points and np.isfinite(trial.score()).all()
-    if known != {0, 1, 2} or min(counts) < 2 or not finite:
-        return None
-    return leave_one_drug_out(trial.score(), trial.categories)
+def _more(trial: Trial) -> list[str]:
+    names = ("triangulation", "calcium_amplitude", "peak_tension")
+    return [name for name in names if name in trial.end_points]
 
 
-def write_report(trial: Trial) -> str:
+def write_report(trial: Trial, study: Study, found: Sequence[Sensitivity] = ()) -> str:
     """The report as HTML; it needs no other file and no network."""
     rows = summary(trial)
     doses = ", ".join(f"{dose:g}" for dose in trial.doses)
     parts = [
-        f"<title>{html.escape(trial.path.stem)}</title><style>{_STYLE}</style>",
         f"<h1>Virtual trial {html.escape(trial.path.stem)}</h1>",
         f"<p>{len(trial.drugs)} drugs at {doses} times their free therapeutic maximum, "
         f"{trial.values.shape[2]} virtual patients an arm. Intervals hold 95 % of them. "
         "<b>Research use only.</b></p>",
-        _picture(_score_figure(trial, rows)),
-        _table(rows),
+        picture(_score_figure(trial, rows), "the score of every drug with its interval"),
+        _risk_table(rows),
+        _changes_table(trial, rows),
     ]
-    judged = verdicts(trial)
-    if judged is not None:
-        parts.append(_classes(trial, judged))
+    left_out = judged(trial.score(), trial.categories) if "qnet" in trial.end_points else None
+    if left_out is not None:
+        parts.append(_classes(trial, left_out))
+    parts += sceptic(trial, study, found)
     notes = trial.provenance.get("notes", [])
     if notes:
         items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
         parts.append(f'<h2>Noticed in the tables</h2><ul class="note">{items}</ul>')
-    return '<!doctype html><meta charset="utf-8">' + "\n".join(parts)
+    return page(trial.path.stem, parts)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -79,46 +76,67 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
     return float(middle), float(low), float(high)
 
 
-def _told(interval: tuple[float, float, float], unit: str, scale: float = 1.0) -> str:
+def _told(interval: tuple[float, float, float], scale: float = 1.0) -> str:
     if not np.isfinite(interval[0]):
         return "none"
     middle, low, high = (scale * x for x in interval)
-    return f"{middle:.3g} ({low:.3g} to {high:.3g}) {unit}"
+    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    heads = ["drug", "known risk", "score: mean qNet", "change of APD90 at the highest dose"]
+def _risk_table(rows: list[dict[str, Any]]) -> str:
+    heads = ["drug", "known risk", "score: mean qNet [mC/F]", "ΔAPD90, highest dose [ms]"]
     heads += ["early afterdepolarisation", "not repolarised", "without periodic beat"]
-    lines = ["<table><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    lines = []
     for row in rows:
         category = row["category"]
-        cells = [
-            html.escape(row["drug"]),
-            _CLASSES[category] if 0 <= category < 3 else "unknown",
-            _told(row["score"], "mC/F", 1000.0) if "score" in row else "none",
-            _told(row["apd90_change"], "ms"),
-            *(
-                f"{100 * row[name]:.1f} %"
-                for name in ("afterdepolarisations", "not_repolarised", "without_orbit")
-            ),
-        ]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    return "\n".join([*lines, "</table>"])
+        lines.append(
+            [
+                row["drug"],
+                CLASSES[category] if 0 <= category < 3 else "unknown",
+                _told(row["score"], 1000.0) if "score" in row else "none",
+                _told(row["apd90_change"]),
+                *(
+                    f"{100 * row[name]:.1f} %"
+                    for name in ("afterdepolarisations", "not_repolarised", "without_orbit")
+                ),
+            ]
+        )
+    return table(heads, lines)
+
+
+def _changes_table(trial: Trial, rows: list[dict[str, Any]]) -> str:
+    """Of the other end points from control, at the highest dose."""
+    columns = {
+        "triangulation_change": ("Δ(APD90 - APD30) [ms]", 1.0),
+        "calcium_amplitude_change": ("Δ calcium transient [nM]", 1e6),
+        "peak_tension_change": ("Δ peak tension [kPa]", 1.0),
+        "apd90_change_women": ("ΔAPD90, women [ms]", 1.0),
+        "apd90_change_men": ("ΔAPD90, men [ms]", 1.0),
+    }
+    known = {name: column for name, column in columns.items() if name in rows[0]}
+    lines = [
+        [row["drug"], *(_told(row[name], scale) for name, (_, scale) in known.items())]
+        for row in rows
+    ]
+    title = f"<h2>From control, at {trial.doses[-1]:g} times the therapeutic maximum</h2>"
+    return title + table(["drug", *(head for head, _ in known.values())], lines)
 
 
 def _classes(trial: Trial, left_out: Verdicts) -> str:
-    heads = ("drug", "known risk", *_CLASSES, "verdict")
-    lines = ["<table><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    lines = []
     for drug, known, counts, verdict in zip(
         trial.drugs, trial.categories, left_out.counts, left_out.majority, strict=True
     ):
         shares = [f"{100 * count / counts.sum():.0f} %" for count in counts]
-        said = _CLASSES[verdict] if verdict == known else f"<b>{_CLASSES[verdict]}</b>"
-        cells = [html.escape(drug), _CLASSES[known], *shares, said]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    told = f"<p>Mean error {left_out.error:.3f}, categories counted from 0 to 2.</p>"
+        said = CLASSES[verdict] if verdict == known else f"**{CLASSES[verdict]}**"
+        lines.append([drug, CLASSES[known], *shares, said])
+    right = int(np.sum(left_out.majority == trial.categories))
+    told = (
+        f"<p>{right} of {len(trial.drugs)} right by majority; mean error {left_out.error:.3f}, "
+        "categories counted from 0 to 2.</p>"
+    )
     title = "<h2>Risk of torsade de pointes, each drug judged by all others</h2>"
-    return "\n".join([title, *lines, "</table>", told])
+    return title + table(("drug", "known risk", *CLASSES, "verdict"), lines) + told
 
 
 def _score_figure(trial: Trial, rows: list[dict[str, Any]]) -> Figure:
@@ -136,9 +154,3 @@ def _score_figure(trial: Trial, rows: list[dict[str, Any]]) -> Figure:
     axes.set_xlabel(f"{label}; blue: low, grey: intermediate, red: high known risk")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _picture(figure: Figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import ndtr
 
 from training._ordinal import CATEGORIES, OrdinalLogistic
 from twinjax._names import unknown_name
@@ -208,43 +207,38 @@ def net_block(
 
 
 def variance_shares(
-    derivatives: Float[np.ndarray, "drugs inputs"], variances: Float[np.ndarray, "drugs inputs"]
+    contributions: Float[np.ndarray, "drugs inputs samples"],
 ) -> Float[np.ndarray, "drugs inputs"]:
-    """Share of the variance of a drug's score that each input explains, to first order.
+    """Share of the variance of a drug's score that each of its independent inputs brings.
 
-    `derivatives` are those of the score with respect to the inputs, say log IC50 of each current,
-    at their means; `variances` are those of the inputs' posterior, taken to be independent:
+    `contributions` are what the draws of each input alone do to the score:
 
-        shareⱼ = (∂score/∂inputⱼ)²·varⱼ / Σᵢ (∂score/∂inputᵢ)²·varᵢ
+        shareⱼ = var(contributionⱼ) / Σᵢ var(contributionᵢ)
 
     Zero for a drug whose score has no variance.
     """
-    parts = derivatives**2 * variances
+    parts = np.var(contributions, axis=2)
     total = np.sum(parts, axis=1, keepdims=True)
     return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
 
 
 def class_changes(
     scores: Float[np.ndarray, " drugs"],
-    derivatives: Float[np.ndarray, "drugs inputs"],
-    variances: Float[np.ndarray, "drugs inputs"],
+    contributions: Float[np.ndarray, "drugs inputs samples"],
     thresholds: Float[np.ndarray, "drugs 2"],
 ) -> Float[np.ndarray, "drugs inputs"]:
     """Probability that an exact measurement of one input moves a drug to another category.
 
-    Before input j is measured, the mean score is foreseen at N(score, (∂score/∂inputⱼ)²·varⱼ), to
-    first order; the probability is that of lying beyond the `thresholds` (of each drug's model) on
-    either side of the present mean score. The greatest entry is the measurement to make next.
+    Before input j is measured, the mean score is foreseen to become the present one and the
+    contribution of a draw of j, less the mean contribution; the probability is the share of draws
+    with which it lies beyond one of the `thresholds` (of each drug's model) that the present
+    `scores` does not. The greatest entry is the measurement to make next.
     """
-    sd = np.abs(derivatives) * np.sqrt(variances)
-    distances = thresholds - scores[:, None]
-    above = np.min(np.where(distances > 0, distances, np.inf), axis=1)
-    below = np.min(np.where(distances <= 0, -distances, np.inf), axis=1)
-    total = np.zeros_like(sd)
-    for distance in (above, below):
-        far = np.divide(distance[:, None], sd, out=np.full_like(sd, np.inf), where=sd > 0)
-        total = total + ndtr(-far)
-    return total
+    departures = contributions - np.mean(contributions, axis=2, keepdims=True)
+    foreseen = scores[:, None, None] + departures
+    edges = thresholds[:, None, None, :]
+    changed = (foreseen[..., None] > edges) != (scores[:, None] > thresholds)[:, None, None, :]
+    return np.mean(changed.any(axis=3), axis=2)
 
 
 def margins(probabilities: Float[np.ndarray, "drugs 3"]) -> Float[np.ndarray, " drugs"]:

@@ -347,29 +347,31 @@ def test_baselines_of_the_28_drugs_beat_one_answer_for_all(shared):
 # Which measurement next
 
 
-def test_variance_shares_of_a_linear_score_are_those_of_its_samples():
+def test_variance_shares_are_what_is_left_once_an_input_is_known():
     random = np.random.default_rng(0)
-    derivatives, variances = np.array([[1.0, -2.0, 0.0], [0.0, 0.0, 0.0]]), np.full((2, 3), 0.25)
-    shares = variance_shares(derivatives, variances)
-    np.testing.assert_allclose(shares, [[0.2, 0.8, 0.0], [0.0, 0.0, 0.0]], rtol=1e-15)
-    inputs = 0.5 * random.normal(size=(20000, 3))
-    fixed = inputs * np.array([[1.0, 0.0, 1.0]])  # the second input is known
-    left = np.var(fixed @ derivatives[0]) / np.var(inputs @ derivatives[0])
+    slopes = np.array([[1.0, -2.0, 0.0], [0.0, 0.0, 0.0]])
+    inputs = 0.5 * random.normal(size=(3, 20000))
+    contributions = slopes[:, :, None] * inputs
+    shares = variance_shares(contributions)
     # Standard error of a ratio of variances: about sqrt(4 / 20000) of it; 4 of these.
-    assert left == pytest.approx(1 - shares[0, 1], rel=4 * np.sqrt(4 / 20000))
+    error = 4 * np.sqrt(4 / 20000)
+    np.testing.assert_allclose(shares, [[0.2, 0.8, 0.0], [0.0, 0.0, 0.0]], rtol=error)
+    known = contributions[0, [0, 2]].sum(axis=0)
+    left = np.var(known) / np.var(contributions[0].sum(axis=0))
+    assert left == pytest.approx(1 - shares[0, 1], rel=error)
 
 
 def test_class_changes_are_those_of_simulated_measurements():
     random = np.random.default_rng(1)
     thresholds = np.tile(FDA.thresholds, (3, 1))
     scores = np.array([0.070, 0.055, 0.040])
-    derivatives = np.array([[0.002, 0.0], [-0.004, 0.006], [0.001, 0.0001]])
-    variances = np.array([[1.0, 1.0], [0.25, 4.0], [1.0, 1.0]])
-    changes = class_changes(scores, derivatives, variances, thresholds)
+    sd = np.array([[0.002, 0.0], [0.002, 0.012], [0.001, 0.0001]])
+    contributions = 0.01 + sd[:, :, None] * random.normal(size=(3, 2, 20000))
+    changes = class_changes(scores, contributions, thresholds)
     for drug, j in itertools.product(range(3), range(2)):
-        shift = derivatives[drug, j] * np.sqrt(variances[drug, j]) * random.normal(size=20000)
+        shift = sd[drug, j] * random.normal(size=20000)
         changed = FDA.classify(scores[drug] + shift) != FDA.classify(scores)[drug]
-        assert changes[drug, j] == pytest.approx(np.mean(changed), abs=4 * 0.5 / np.sqrt(20000))
+        assert changes[drug, j] == pytest.approx(np.mean(changed), abs=6 * 0.5 / np.sqrt(20000))
     assert changes[0, 1] == 0
     assert np.unravel_index(np.argmax(changes), changes.shape) == (1, 1)
 

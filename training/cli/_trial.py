@@ -20,6 +20,7 @@ def trial(
 ) -> None:
     """Give every drug at every dose to every virtual patient, resumably, and judge its risk."""
     from training._trial_report import summary, write_report
+    from training.sensitivity import sensitivities
     from training.study import load_study
     from training.trials import run_trial
 
@@ -35,8 +36,12 @@ def trial(
             progress=lambda done, total: update("orbits", done, total),
         )
     if report is not None:
+        with progress_bar() as update:
+            found = sensitivities(
+                loaded, made, lambda done, total: update("gradients of drugs", done, total)
+            )
         with replacing(report) as temporary:
-            temporary.write_text(write_report(made), encoding="utf-8")
+            temporary.write_text(write_report(made, loaded, found), encoding="utf-8")
     rows = summary(made)
     if as_json:
         files = {"file": str(output), "report": None if report is None else str(report)}

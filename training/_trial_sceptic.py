@@ -1,0 +1,150 @@
+"""The sceptic's page of a trial: what needs no simulation, and what the verdict hangs on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from training._html import table
+from training.sensitivity import CELL, Sensitivity, score_name
+from training.study import Study
+from training.torsade import (
+    Verdicts,
+    class_changes,
+    herg_margin,
+    leave_one_drug_out,
+    net_block,
+    performance,
+    variance_shares,
+)
+from training.trials import Trial
+
+CLASSES = ("low", "intermediate", "high")
+# Outward current first: IKr against ICaL and INaL, as in Mistry 2018, PeerJ 6:e4352.
+_NET = ("IKr", "ICaL", "INaL")
+
+
+def judged(
+    scores: Float[np.ndarray, "drugs samples"], categories: Int[np.ndarray, " drugs"]
+) -> Verdicts | None:
+    """Each drug judged by all others; None unless every category has two drugs."""
+    counts = [np.sum(categories == k) for k in range(3)]
+    if sum(counts) < len(categories) or min(counts) < 2 or not np.isfinite(scores).all():
+        return None
+    return leave_one_drug_out(scores, categories)
+
+
+def baselines(study: Study) -> dict[str, Float[np.ndarray, "drugs samples"]]:
+    """Scores without simulation, at the therapeutic maximum; none where some IKr is not known."""
+    sample = np.arange(study.members)
+    herg, net = [], []
+    for drug in study.drugs:
+        if "IKr" not in drug.ic50:
+            return {}
+        row = sample % drug.samples
+        herg.append(herg_margin(drug.ic50["IKr"][row], np.full(len(row), drug.peak)))
+        known = [name for name in _NET if name in drug.ic50]
+        net.append(
+            net_block(
+                np.full(len(row), drug.peak),
+                {name: np.nan_to_num(drug.ic50[name][row], nan=np.inf) for name in known},
+                {name: drug.hill[name][row] for name in known},
+            )
+        )
+    found = {"hERG safety margin": np.stack(herg), "net block of IKr, ICaL, INaL": np.stack(net)}
+    return {name: scores for name, scores in found.items() if np.isfinite(scores).all()}
+
+
+def sceptic(trial: Trial, study: Study, found: Sequence[Sensitivity]) -> list[str]:
+    """Parts of the report, as HTML."""
+    parts = [_beside(trial, study)]
+    if found:
+        parts += [_gradients(trial, found), _measurements(trial, found)]
+    return [part for part in parts if part]
+
+
+def _beside(trial: Trial, study: Study) -> str:
+    scores = baselines(study)
+    if "qnet" in trial.end_points:
+        scores = {"simulated: mean qNet": trial.score()} | scores
+    lines = []
+    for name, values in scores.items():
+        verdicts = judged(values, trial.categories)
+        if verdicts is None:
+            return ""
+        measures = performance(verdicts)
+        right = int(np.sum(verdicts.majority == trial.categories))
+        lines.append(
+            [name, f"{right} of {len(trial.drugs)}"]
+            + [
+                f"{measures[m].value:.3g} ({measures[m].low:.3g} to {measures[m].high:.3g})"
+                for m in ("mean_error", "auc_1", "auc_2", "pairwise_correct_rate")
+            ]
+        )
+    heads = ["score", "right by majority", "mean error", "AUC, low or not", "AUC, high or not"]
+    title = "<h2>For the sceptic: beside scores that need no simulation</h2>"
+    note = (
+        '<p class="note">Each drug judged by all others, with the same regression. Intervals are '
+        "those of the samples; that the drugs are few is not in them.</p>"
+    )
+    return title + table([*heads, "pairs in order"], lines) + note
+
+
+def _gradients(trial: Trial, found: Sequence[Sensitivity]) -> str:
+    unit, scale = ("mC/F", 1000.0) if score_name(trial) == "qnet" else ("ms", 1.0)
+    inputs = list(dict.fromkeys(name for one in found for name in one.ic50))
+    currents = list(found[0].conductance)
+
+    def told(value: float | None) -> str:
+        if value is None:
+            return ""
+        # Of a change by 10 %, for a person to read.
+        return "none" if not np.isfinite(value) else f"{0.1 * scale * value:+.2g}"
+
+    blocks = table(
+        ["drug", *(f"IC50 of {name}" for name in inputs)],
+        [[one.drug, *(told(one.ic50.get(name)) for name in inputs)] for one in found],
+    )
+    cells = table(
+        ["drug", *currents],
+        [[one.drug, *(told(one.conductance[name]) for name in currents)] for one in found],
+    )
+    return (
+        f"<h2>For the sceptic: what the score hangs on</h2><p>Change of the score [{unit}] if an "
+        "input grows by 10 %: gradients through the periodic beat, at each drug's median inputs, "
+        "averaged over the doses. IC50s of the drug:</p>"
+        f"{blocks}<p>Conductances of the patient's cell:</p>{cells}"
+    )
+
+
+def _measurements(trial: Trial, found: Sequence[Sensitivity]) -> str:
+    """Which input of which drug, were it known, might change a verdict."""
+    if score_name(trial) != "qnet":
+        return ""
+    verdicts = judged(trial.score(), trial.categories)
+    if verdicts is None or trial.result.shape[2] < 2:
+        return ""
+    inputs = list(dict.fromkeys(name for one in found for name in one.contributions))
+    zero = np.zeros(trial.result.shape[2])
+    parts = np.array([[one.contributions.get(name, zero) for name in inputs] for one in found])
+    thresholds = np.array([model.thresholds for model in verdicts.models])
+    usable = np.isfinite(parts).all(axis=(1, 2))
+    changes = class_changes(trial.score().mean(axis=1), np.nan_to_num(parts), thresholds)
+    shares = variance_shares(np.nan_to_num(parts))
+    lines = []
+    for flat in np.argsort(-changes, axis=None, kind="stable")[:12]:
+        i, j = np.unravel_index(flat, changes.shape)
+        if usable[i] and changes[i, j] >= 0.005:
+            name = "its cell" if inputs[j] == CELL else f"block of {inputs[j]}"
+            lines.append(
+                [found[i].drug, name, f"{100 * changes[i, j]:.0f} %", f"{100 * shares[i, j]:.0f} %"]
+            )
+    title = "<h2>For the sceptic: which drug would change class with one more measurement</h2>"
+    if not lines:
+        return title + "<p>None: no input moves a mean score across a threshold.</p>"
+    heads = ["drug", "measured exactly", "chance of another class", "share of the variance"]
+    note = (
+        '<p class="note">Of the mean score, to first order in the blocks; binding to hERG has what '
+        "the other inputs leave.</p>"
+    )
+    return title + table(heads, lines) + note
