@@ -1,0 +1,54 @@
+"""Meshes: their checks and repairs, simple shapes, surfaces, coordinates and fibres."""
+
+from twinjax.geometry._edit import (
+    as_tetrahedra,
+    bandwidth,
+    drop_orphans,
+    drop_repeated,
+    extract,
+    flip_inverted,
+    largest_part,
+    reorder,
+    scaled,
+    select,
+)
+from twinjax.geometry._generate import left_ventricle, slab
+from twinjax.geometry._inspect import MeshReport, check, inspect
+from twinjax.geometry._mesh import Mesh, replace
+from twinjax.geometry._surface import (
+    Surface,
+    find_surfaces,
+    surfaces_from_points,
+    with_surfaces,
+)
+from twinjax.geometry._topology import areas, boundary, edges, parts, tags_of, volumes
+
+__all__ = [
+    "Mesh",
+    "MeshReport",
+    "Surface",
+    "areas",
+    "as_tetrahedra",
+    "bandwidth",
+    "boundary",
+    "check",
+    "drop_orphans",
+    "drop_repeated",
+    "edges",
+    "extract",
+    "find_surfaces",
+    "flip_inverted",
+    "inspect",
+    "largest_part",
+    "left_ventricle",
+    "parts",
+    "reorder",
+    "replace",
+    "scaled",
+    "select",
+    "slab",
+    "surfaces_from_points",
+    "tags_of",
+    "volumes",
+    "with_surfaces",
+]
