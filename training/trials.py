@@ -167,8 +167,8 @@ def simulate_arms(
     members = thetas.shape[1]
     near = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], members, axis=0), start)
     found = []
-    for number, theta in enumerate(thetas):
-        values, result, beats, near = _settle(simulator, theta, near, fresh=number == 0)
+    for theta in thetas:
+        values, result, beats, near = _settle(simulator, theta, near)
         # A member without an orbit tells nothing about the next dose.
         lost = result != RESULTS.successful
         for leaf, usual in zip(jax.tree.leaves(near), jax.tree.leaves(start), strict=True):
@@ -196,7 +196,8 @@ def _start(simulator: CellSimulator, study: Study, number: int | None) -> Near:
 
 @eqx.filter_jit
 def _first(simulator: CellSimulator, theta: Array) -> Any:
-    return simulator.beside(theta, None)
+    seen, after = simulator.beside(theta, None)
+    return seen, simulator.near(theta, after.state)
 
 
 @eqx.filter_jit
@@ -209,10 +210,10 @@ def _paced(simulator: CellSimulator, theta: Array) -> Any:
     return jax.vmap(lambda x: simulator.paced(x, _PACED))(theta)
 
 
-def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool) -> Any:
+def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
     """Orbits of all members: search after search for those that are left, then plain pacing.
 
-    `fresh` searches, and those that are lost, begin where the most similar member has arrived.
+    Those that are lost begin anew where the most similar member has arrived.
     """
     names = end_points(simulator)
     members = len(theta)
@@ -224,7 +225,7 @@ def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, fresh: bool
     for number in range(_PASSES):
         for rows in _batches(left):
             found = np.flatnonzero(result == RESULTS.successful)
-            if found.size and (number == _PATIENCE or (fresh and number == 0)):
+            if found.size and number == _PATIENCE:
                 like = found[_nearest(theta[rows], theta[found])]
                 for leaf in jax.tree.leaves(near):
                     leaf[rows] = leaf[like]

@@ -25,7 +25,7 @@ from twinjax.cells._luo_rudy_1991 import LuoRudy1991
 from twinjax.cells._mitchell_schaeffer_2003 import MitchellSchaeffer2003
 from twinjax.cells._noble_1962 import Noble1962
 from twinjax.cells._ohara_rudy_2011 import OHaraRudy2011, ohara_rudy_2011_epi, ohara_rudy_2011_m
-from twinjax.cells._orbit import Near, multipliers, periodic
+from twinjax.cells._orbit import Near, multipliers, near_orbit, periodic
 from twinjax.cells._pace import (
     ACCURATE,
     DEFAULT,
@@ -171,6 +171,7 @@ __all__ = [
     "grandi_2010_epi",
     "join",
     "multipliers",
+    "near_orbit",
     "net_current",
     "ohara_rudy_2011_epi",
     "ohara_rudy_2011_m",

@@ -88,19 +88,7 @@ def _periodic(
     c0 = jnp.array(cell.conserved(unravel(start)), dtype=start.dtype)
     if near is not None:
         start, warm_up = ravel_pytree(as_arrays(near.state, like))[0], 0
-    scale = jnp.maximum(jnp.abs(start), _SMALLEST)
-
-    def conserved(y: Array) -> Array:
-        return jnp.array(cell.conserved(unravel(y * scale)), dtype=y.dtype)
-
-    y0 = start / scale
-    slopes = jax.lax.stop_gradient(jax.jacfwd(conserved)(y0))
-    # Directions in which each conserved quantity grows by 1 and the others stay.
-    directions = jnp.linalg.pinv(slopes) if c0.size else jnp.zeros((y0.size, 0))
-
-    def beat(y: Array) -> Array:
-        after = final_state(cell, unravel(y * scale), grid, amplitude, scheme)
-        return ravel_pytree(after)[0] / scale + directions @ (c0 - conserved(y))
+    beat, y0, scale = _beat_map(cell, start, unravel, c0, grid, amplitude, scheme)
 
     def residual(y: Array) -> Array:
         return beat(y) - y
@@ -126,6 +114,63 @@ def _periodic(
     result = jnp.where(stats["residual"] <= rtol, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(found.result == RESULTS.successful, result, found.result)
     return _finish(Solution(found.times, found.observations, orbit, stats, result), throw)
+
+
+def near_orbit(
+    cell: AbstractCell,
+    state: Any,
+    *,
+    grid: Grid | None = None,
+    amplitude: Any = None,
+    scheme: AbstractScheme | None = None,
+) -> Near:
+    """What the orbit through `state` tells of its neighbours, with the exact Jacobian there.
+
+    The `stats["inverse"]` of a search is good enough along the way that this search took. Many
+    cells near one orbit are found in half of the beats, or fewer, with the exact one, whose price
+    is paid once. The other arguments are those of `periodic`.
+    """
+    grid, amplitude, scheme = usual_protocol(cell, grid, amplitude, scheme)
+    state = as_arrays(start_of(cell, state), jnp.zeros((), dtype_of(cell)))
+    return Near(state, _inverse(cell, state, grid, amplitude, scheme))
+
+
+@eqx.filter_jit
+def _inverse(
+    cell: AbstractCell, state: Any, grid: Grid, amplitude: Any, scheme: AbstractScheme
+) -> Array:
+    start, unravel = ravel_pytree(state)
+    c0 = jnp.array(cell.conserved(state), dtype=start.dtype)
+    beat, y, scale = _beat_map(cell, start, unravel, c0, grid, amplitude, scheme)
+    inverse = jnp.linalg.inv(jnp.eye(y.size) - jax.jacfwd(beat)(y))
+    return inverse * scale[:, None] / scale[None, :]
+
+
+def _beat_map(
+    cell: AbstractCell,
+    start: Array,
+    unravel: Callable[[Array], Any],
+    c0: Array,
+    grid: Grid,
+    amplitude: Any,
+    scheme: AbstractScheme,
+) -> tuple[Callable[[Array], Array], Array, Array]:
+    """The map whose root is the orbit of charge `c0`, where it starts, and the scale of both."""
+    scale = jnp.maximum(jnp.abs(start), _SMALLEST)
+
+    def conserved(y: Array) -> Array:
+        return jnp.array(cell.conserved(unravel(y * scale)), dtype=y.dtype)
+
+    y0 = start / scale
+    slopes = jax.lax.stop_gradient(jax.jacfwd(conserved)(y0))
+    # Directions in which each conserved quantity grows by 1 and the others stay.
+    directions = jnp.linalg.pinv(slopes) if c0.size else jnp.zeros((y0.size, 0))
+
+    def beat(y: Array) -> Array:
+        after = final_state(cell, unravel(y * scale), grid, amplitude, scheme)
+        return ravel_pytree(after)[0] / scale + directions @ (c0 - conserved(y))
+
+    return beat, y0, scale
 
 
 def multipliers(

@@ -14,7 +14,7 @@ from twinjax._solve import Solution
 from twinjax.cells._biomarkers import biomarkers
 from twinjax.cells._cell import AbstractCell
 from twinjax.cells._land_2017 import Land2017
-from twinjax.cells._orbit import Near, periodic
+from twinjax.cells._orbit import Near, near_orbit, periodic
 from twinjax.cells._pace import Grid, calcium, pace
 from twinjax.cells._tension import contract
 
@@ -54,6 +54,10 @@ class CellSimulator(AbstractSimulator):
             throw=False,
         )
         return self._told(theta, orbit), Near(orbit.state, orbit.stats["inverse"])
+
+    def near(self, theta: Float[Array, " n"], state: Any) -> Near:
+        """What the orbit through `state` tells of its neighbours: see `near_orbit`."""
+        return near_orbit(self.space.write(self.cell, theta), state, grid=self.grid)
 
     def paced(self, theta: Float[Array, " n"], beats: int) -> Observations:
         """The last of so many beats, for cells that have no orbit."""
