@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from twinjax.fem._rows import PaddedRows, Pattern, segment_mean
-from twinjax.geometry import Mesh
 
 
 def gradients(
@@ -33,9 +32,10 @@ def gradients(
 
 
 class P1(eqx.Module):
-    """The linear elements of a mesh of tetrahedra.
+    """The linear elements of a mesh of tetrahedra: `P1(mesh.points, mesh.cells)`.
 
-    Built once a mesh; `at(points)` moves its nodes, so that shapes can be differentiated.
+    Points are in mm. Built once a mesh; `at(points)` moves its nodes, so that shapes can be
+    differentiated.
     Raises `ValueError` for hexahedra, and for cells without positive volume.
     """
 
@@ -43,12 +43,16 @@ class P1(eqx.Module):
     cells: Int[Array, "cell 4"]
     pattern: Pattern
 
-    def __init__(self, mesh: Mesh):
-        if mesh.cells.shape[1] != 4:
+    def __init__(
+        self,
+        points: Float[np.ndarray | Array, "node 3"],
+        cells: Int[np.ndarray | Array, "cell corner"],
+    ):
+        if cells.shape[1] != 4:
             raise ValueError("P1 needs tetrahedra: divide the mesh by as_tetrahedra")
-        self.points = jnp.asarray(mesh.points)
-        self.cells = jnp.asarray(mesh.cells)
-        self.pattern = Pattern(np.asarray(mesh.cells), len(mesh.points))
+        self.points = jnp.asarray(points)
+        self.cells = jnp.asarray(cells)
+        self.pattern = Pattern(np.asarray(cells), len(points))
         if not isinstance(self.points, jax.core.Tracer):
             bad = int(np.sum(~(np.asarray(gradients(self.points[self.cells])[1]) > 0)))
             if bad:
@@ -78,7 +82,7 @@ class P1(eqx.Module):
         """The consistent mass matrix [mm³]."""
         _, volume = self.geometry()
         local = (jnp.ones((4, 4)) + jnp.eye(4)) / 20
-        return self.pattern.assemble(volume[:, None, None] * local)
+        return self.pattern.assemble(volume[:, None, None] * local[None])
 
     def lumped_mass(self) -> Float[Array, " node"]:
         """A quarter of the volume of each node's cells [mm³]."""

@@ -1,5 +1,6 @@
 """Meshes: their checks and repairs, simple shapes, surfaces, coordinates and fibres."""
 
+from twinjax.geometry._coordinates import Coordinates, Fields, coordinates, fields, long_axis
 from twinjax.geometry._edit import (
     as_tetrahedra,
     bandwidth,
@@ -12,7 +13,9 @@ from twinjax.geometry._edit import (
     scaled,
     select,
 )
+from twinjax.geometry._fibres import FibreRule, with_fibres
 from twinjax.geometry._generate import left_ventricle, slab
+from twinjax.geometry._gmsh import biventricle, tetrahedralise
 from twinjax.geometry._inspect import MeshReport, check, inspect
 from twinjax.geometry._mesh import Mesh, replace
 from twinjax.geometry._surface import (
@@ -24,23 +27,30 @@ from twinjax.geometry._surface import (
 from twinjax.geometry._topology import areas, boundary, edges, parts, tags_of, volumes
 
 __all__ = [
+    "Coordinates",
+    "FibreRule",
+    "Fields",
     "Mesh",
     "MeshReport",
     "Surface",
     "areas",
     "as_tetrahedra",
     "bandwidth",
+    "biventricle",
     "boundary",
     "check",
+    "coordinates",
     "drop_orphans",
     "drop_repeated",
     "edges",
     "extract",
+    "fields",
     "find_surfaces",
     "flip_inverted",
     "inspect",
     "largest_part",
     "left_ventricle",
+    "long_axis",
     "parts",
     "reorder",
     "replace",
@@ -49,6 +59,8 @@ __all__ = [
     "slab",
     "surfaces_from_points",
     "tags_of",
+    "tetrahedralise",
     "volumes",
+    "with_fibres",
     "with_surfaces",
 ]

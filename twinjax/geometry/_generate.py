@@ -1,7 +1,6 @@
 """Meshes of simple shapes: a slab, and a truncated ellipsoid as a left ventricle."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,7 +15,7 @@ def slab(
     size: tuple[float, float, float],
     spacing: float,
     *,
-    cells: Literal["tetrahedra", "hexahedra"] = "tetrahedra",
+    cells: str = "tetrahedra",
 ) -> Mesh:
     """A box from the origin to `size` [mm], its sides tagged 1 to 6: x low, x high, y low, ...
 
@@ -33,8 +32,8 @@ def slab(
     axes = [np.linspace(0, s, n + 1) for s, n in zip(size, counts, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     number = np.arange(len(points)).reshape([n + 1 for n in counts])
-    corners = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0))
-    corners += tuple((i, j, 1) for i, j, _ in corners)
+    square = ((0, 0), (1, 0), (1, 1), (0, 1))
+    corners = [(i, j, k) for k in (0, 1) for i, j in square]
     nx, ny, nz = counts
     blocks = [number[i : i + nx, j : j + ny, k : k + nz].ravel() for i, j, k in corners]
     hexes = np.stack(blocks, axis=1)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from twinjax.geometry._mesh import Mesh
-from twinjax.geometry._topology import boundary, edges, faces, parts, volumes
+from twinjax.geometry._topology import edges, faces, parts, volumes
 
 # A human heart's longest side [mm]; a single ventricle is shorter, and so is a child's heart.
 _HEART = (80.0, 200.0)
@@ -97,7 +97,9 @@ def inspect(mesh: Mesh) -> MeshReport:
         frames=mesh.frames is not None,
         size=(float(size[0]), float(size[1]), float(size[2])),
         volume=float(np.abs(signed).sum() / 1000),
-        edge=(float(length.min()), float(typical), float(length.max())) if len(length) else (0,) * 3,
+        edge=(float(length.min()), float(typical), float(length.max()))
+        if len(length)
+        else (0,) * 3,
         quality=_quality(points[mesh.cells], signed),
         inverted=int(np.sum((signed < 0) & ~flat)),
         flat=int(np.sum(flat)),

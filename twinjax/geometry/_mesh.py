@@ -34,10 +34,10 @@ class Mesh(eqx.Module):
     """
 
     points: Float[np.ndarray | Array, "node 3"]
-    cells: Integer[np.ndarray | Array, "cell corner"]
-    regions: Integer[np.ndarray | Array, " cell"]
-    facets: Integer[np.ndarray | Array, "facet edge"]
-    facet_tags: Integer[np.ndarray | Array, " facet"]
+    cells: Integer[np.ndarray, "cell corner"]
+    regions: Integer[np.ndarray, " cell"]
+    facets: Integer[np.ndarray, "facet edge"]
+    facet_tags: Integer[np.ndarray, " facet"]
     frames: Float[np.ndarray | Array, "cell 3 3"] | None
 
     def __init__(

@@ -155,4 +155,11 @@ def require(mesh: Mesh, *wanted: Surface) -> None:
             )
 
 
-__all__ = ["Surface", "find_surfaces", "require", "surfaces_from_points", "tags_of", "with_surfaces"]
+__all__ = [
+    "Surface",
+    "find_surfaces",
+    "require",
+    "surfaces_from_points",
+    "tags_of",
+    "with_surfaces",
+]

@@ -39,14 +39,20 @@ def faces(mesh: Mesh) -> Int[np.ndarray, "cell face edge"]:
 
 
 def boundary(mesh: Mesh) -> tuple[Int[np.ndarray, "facet edge"], Int[np.ndarray, " facet"]]:
-    """The faces that belong to one cell only, and the cell of each."""
+    """The faces that belong to one cell only, and the cell of each.
+
+    Seen from outside their nodes go against the clock, also where the cell is inverted.
+    """
     all_faces = faces(mesh)
     flat = all_faces.reshape(-1, all_faces.shape[-1])
     _, first, count = np.unique(
         np.sort(flat, axis=1), axis=0, return_index=True, return_counts=True
     )
     chosen = np.sort(first[count == 1])
-    return flat[chosen], (chosen // all_faces.shape[1]).astype(np.int32)
+    facets, owner = flat[chosen], (chosen // all_faces.shape[1]).astype(np.int32)
+    inverted = volumes(mesh)[owner] < 0
+    facets[inverted] = facets[inverted, ::-1]
+    return facets, owner
 
 
 def tags_of(mesh: Mesh, facets: Int[np.ndarray, "facet edge"]) -> Int[np.ndarray, " facet"]:

@@ -1,4 +1,6 @@
-"""Measurements of people: from TOML, CSV and WFDB files, with unit, method and SD.
+"""Measurements of people, and meshes, from files.
+
+Measurements come from TOML, CSV and WFDB files, with unit, method and SD.
 
 One person, TOML (every value has a unit; `method` and `sd` are optional):
 
@@ -25,6 +27,9 @@ One person, TOML (every value has a unit; `method` and `sd` are optional):
 CSV: the columns name, value, unit and, if wanted, method, sd, relative_sd, derived. WFDB: the
 header of a record with an arterial pressure (ABP, ART, PAP ...). A table of people:
 [`read_cohort`][twinjax.io.read_cohort]. The names are those of `twinjax.observables`.
+
+Meshes come from openCARP, VTK, Gmsh, TetGen, XDMF and older FEniCS files
+([`read_mesh`][twinjax.io.read_mesh]), surfaces from PLY, STL, OBJ and VTP.
 """
 
 from twinjax.io._cohort import (
@@ -50,7 +55,19 @@ from twinjax.io._measurements import (
     inconsistencies,
     measure,
 )
+from twinjax.io._meshes import (
+    READABLE,
+    WRITABLE,
+    MeshFile,
+    read_igb,
+    read_mesh,
+    read_vtx,
+    write_igb,
+    write_mesh,
+    write_vtx,
+)
 from twinjax.io._readers import read_measurements, waveform
+from twinjax.io._surfaces import SurfaceFile, read_surface
 
 __all__ = [
     "DEFAULT_METHODS",
@@ -58,6 +75,8 @@ __all__ = [
     "EHR_COLUMNS",
     "EHR_NOT_MODELLED",
     "METHODS",
+    "READABLE",
+    "WRITABLE",
     "Cohort",
     "Column",
     "DefaultSD",
@@ -65,6 +84,8 @@ __all__ = [
     "Measurement",
     "MeasurementError",
     "Measurements",
+    "MeshFile",
+    "SurfaceFile",
     "WaveformMeasurement",
     "body_surface_area",
     "checked",
@@ -76,7 +97,14 @@ __all__ = [
     "measure",
     "neighbourhoods",
     "read_cohort",
+    "read_igb",
     "read_measurements",
+    "read_mesh",
+    "read_surface",
+    "read_vtx",
     "to_hdf5",
     "waveform",
+    "write_igb",
+    "write_mesh",
+    "write_vtx",
 ]
