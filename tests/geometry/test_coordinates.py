@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 
 from tests.geometry._ellipsoid import ENDO, EPI, directions
-from twinjax.geometry import Surface, coordinates, fields, long_axis, replace
+from twinjax.geometry import (
+    FibreRule,
+    Surface,
+    areas,
+    boundary,
+    coordinates,
+    extract,
+    fields,
+    interface,
+    long_axis,
+    replace,
+    tags_of,
+)
+from twinjax.io import read_mesh
 
 
 def test_coordinates_of_the_ellipsoid(ventricle):
@@ -77,3 +90,40 @@ def test_untagged_meshes_are_refused(ventricle):
     bare = replace(mesh, facets=mesh.facets[keep], facet_tags=mesh.facet_tags[keep])
     with pytest.raises(ValueError, match=r"no facet has the tag 2 \(EPI\): tag the surfaces"):
         fields(bare)
+
+
+def test_the_ventricles_of_a_patient_with_outflow_tracts(shared):
+    """Cut out of a whole heart: the base is where atria, valves and vessels were."""
+    pytest.importorskip("meshio")
+    whole = read_mesh(shared("data/meshes/kit_four_chamber/heartT4.ele")).mesh
+    mesh, nodes = extract(whole, 30, 31)
+    number = np.full(len(whole.points), -1)
+    number[nodes] = np.arange(len(nodes))
+    rim = number[interface(whole, [30, 31], range(32, 40))]
+    facets, _ = boundary(mesh)
+    assert {tuple(f) for f in np.sort(rim)} <= {tuple(f) for f in np.sort(facets)}
+    tags = np.full(len(facets), int(Surface.EPI))
+    known = tags_of(mesh, facets)
+    tags[known == 131] = int(Surface.LV_ENDO)
+    tags[known == 130] = int(Surface.RV_ENDO)
+    cut = replace(mesh, facets=rim, facet_tags=np.ones(len(rim), int))
+    tags[tags_of(cut, facets) == 1] = int(Surface.BASE)
+    mesh = replace(mesh, facets=facets, facet_tags=tags)
+    solved = fields(mesh)
+    found = coordinates(mesh, solved)
+    # Regions of the file: 30 right, 31 left with the septum, half of which is ours to the right.
+    right = np.asarray(found.transventricular)[mesh.cells].mean(axis=1)
+    assert np.mean(right[mesh.regions == 30]) > 0.95
+    assert np.mean(right[mesh.regions == 31]) < 0.35
+    frames = np.asarray(FibreRule().frames(mesh, solved=solved))
+    product = np.einsum("cki,ckj->cij", frames, frames)
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
+    # Fibres of the epicardium lie in it.
+    outside = facets
+    normal = areas(mesh.points, outside)
+    normal /= np.linalg.norm(normal, axis=1)[:, None]
+    epi = tags == Surface.EPI
+    nodal = np.asarray(FibreRule().frames(mesh, at="nodes", solved=solved))
+    fibre = nodal[outside[epi], :, 0]
+    tilt = np.rad2deg(np.arcsin(np.abs(np.einsum("fai,fi->fa", fibre, normal[epi])))).mean(axis=1)
+    assert np.median(tilt) < 5

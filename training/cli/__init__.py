@@ -11,11 +11,22 @@ import typer
 
 from training.cli._output import complain
 
-# verb -> its module, which has a function of the same name; only the verb in use is imported,
-# so that `predict` starts without JAX.
+# verb -> its module, which has a function, or an application of verbs, of the same name; only the
+# verb in use is imported, so that `predict` starts without JAX.
 VERBS = {
     name: f"training.cli._{name}"
-    for name in ("demo", "simulate", "fit", "dataset", "train", "predict", "cell", "trial", "info")
+    for name in (
+        "demo",
+        "simulate",
+        "fit",
+        "dataset",
+        "train",
+        "predict",
+        "cell",
+        "trial",
+        "mesh",
+        "info",
+    )
 }
 # The class of all mistakes on a command line, whether typer brings its own click or not.
 _USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -45,7 +56,11 @@ def _application(verbs: Sequence[str]) -> typer.Typer:
     application.callback()(_twinjax)
     for verb in verbs:
         if importlib.util.find_spec(VERBS[verb]):
-            application.command(verb)(getattr(importlib.import_module(VERBS[verb]), verb))
+            found = getattr(importlib.import_module(VERBS[verb]), verb)
+            if isinstance(found, typer.Typer):
+                application.add_typer(found, name=verb)
+            else:
+                application.command(verb)(found)
     return application
 
 
@@ -58,8 +73,8 @@ def _run(application: typer.Typer, arguments: list[str]) -> int:
         outcome = application(arguments, standalone_mode=False, prog_name="twinjax")
         return outcome if isinstance(outcome, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        # Pacing is quick and keeps nothing on disk; all other long work resumes.
-        begins = arguments[:1] == ["cell"]
+        # Pacing and meshes are quick and keep nothing on disk; all other long work resumes.
+        begins = arguments[:1] in (["cell"], ["mesh"])
         how = "starts again, nothing was written" if begins else "goes on where it was"
         complain(f"interrupted; the same command {how}")
         return 130

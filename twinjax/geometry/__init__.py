@@ -10,6 +10,7 @@ from twinjax.geometry._edit import (
     flip_inverted,
     largest_part,
     reorder,
+    repaired,
     scaled,
     select,
 )
@@ -24,7 +25,7 @@ from twinjax.geometry._surface import (
     surfaces_from_points,
     with_surfaces,
 )
-from twinjax.geometry._topology import areas, boundary, edges, parts, tags_of, volumes
+from twinjax.geometry._topology import areas, boundary, edges, interface, parts, tags_of, volumes
 
 __all__ = [
     "Coordinates",
@@ -48,11 +49,13 @@ __all__ = [
     "find_surfaces",
     "flip_inverted",
     "inspect",
+    "interface",
     "largest_part",
     "left_ventricle",
     "long_axis",
     "parts",
     "reorder",
+    "repaired",
     "replace",
     "scaled",
     "select",

@@ -57,15 +57,30 @@ def drop_orphans(mesh: Mesh) -> Mesh:
 
 def drop_repeated(mesh: Mesh) -> Mesh:
     """Of cells with the same nodes, only the first."""
-    first = np.unique(np.sort(mesh.cells, axis=1), axis=0, return_index=True)[1]
-    keep = np.zeros(len(mesh.cells), bool)
-    keep[first] = True
-    return select(mesh, keep)[0]
+    return select(mesh, _first(mesh))[0]
 
 
 def largest_part(mesh: Mesh) -> Mesh:
     """The connected part with most cells."""
     return select(mesh, parts(mesh.cells, len(mesh.points)) == 0)[0]
+
+
+def repaired(mesh: Mesh) -> tuple[Mesh, Int[np.ndarray, " node"], Int[np.ndarray, " cell"]]:
+    """The largest part, without lone nodes and repeated cells, and no cell inverted.
+
+    **Returns:** the mesh, and the former numbers of its nodes and of its cells.
+    """
+    keep = _first(mesh) & (parts(mesh.cells, len(mesh.points)) == 0)
+    made, nodes = select(flip_inverted(mesh), keep)
+    return made, nodes, np.flatnonzero(keep)
+
+
+def _first(mesh: Mesh) -> np.ndarray:
+    """Which cells have nodes that no cell before them has."""
+    first = np.unique(np.sort(mesh.cells, axis=1), axis=0, return_index=True)[1]
+    keep = np.zeros(len(mesh.cells), bool)
+    keep[first] = True
+    return keep
 
 
 def scaled(mesh: Mesh, factor: float) -> Mesh:

@@ -1,5 +1,7 @@
 """What a mesh is made of: volumes, edges, faces, its boundary and its connected parts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import coo_array
@@ -53,6 +55,23 @@ def boundary(mesh: Mesh) -> tuple[Int[np.ndarray, "facet edge"], Int[np.ndarray,
     inverted = volumes(mesh)[owner] < 0
     facets[inverted] = facets[inverted, ::-1]
     return facets, owner
+
+
+def interface(
+    mesh: Mesh, inside: Sequence[int], outside: Sequence[int]
+) -> Int[np.ndarray, "facet edge"]:
+    """The faces between cells of the regions `inside` and cells of the regions `outside`.
+
+    They are seen from outside, as the boundary of the regions inside would be.
+    """
+    ours = np.isin(mesh.regions, inside)
+    theirs = np.isin(mesh.regions, outside)
+    width = faces(mesh).shape[-1]
+    all_faces = faces(mesh)[ours].reshape(-1, width)
+    others = faces(mesh)[theirs].reshape(-1, width)
+    both = np.concatenate([np.sort(all_faces, axis=1), np.sort(others, axis=1)])
+    number = np.unique(both, axis=0, return_inverse=True)[1].ravel()
+    return all_faces[np.isin(number[: len(all_faces)], number[len(all_faces) :])]
 
 
 def tags_of(mesh: Mesh, facets: Int[np.ndarray, "facet edge"]) -> Int[np.ndarray, " facet"]:

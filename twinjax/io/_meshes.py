@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Array
 
 from twinjax.geometry import Mesh
 from twinjax.io._opencarp import igb_bytes, read_carp, read_igb, read_vtx, vtx_text, write_carp
@@ -88,8 +89,8 @@ def write_mesh(
     path: str | Path,
     *,
     unit: str | None = None,
-    point_data: Mapping[str, np.ndarray] | None = None,
-    cell_data: Mapping[str, np.ndarray] | None = None,
+    point_data: Mapping[str, np.ndarray | Array] | None = None,
+    cell_data: Mapping[str, np.ndarray | Array] | None = None,
 ) -> None:
     """Writes a mesh; the end of the name chooses the format: those of `read_mesh` but HDF5.
 
@@ -108,7 +109,10 @@ def write_mesh(
     scale = convert(1.0, "mm", unit or ("µm" if kind in _CARP else "mm"))
     points = scale * np.asarray(mesh.points, float)
     frames = None if mesh.frames is None else np.asarray(mesh.frames, float)
-    data = {"node": dict(point_data or {}), "cell": dict(cell_data or {})}
+    data = {
+        place: {name: np.asarray(values) for name, values in (given or {}).items()}
+        for place, given in (("node", point_data), ("cell", cell_data))
+    }
     if kind in (*_CARP, *_TETGEN) and (data["node"] or data["cell"]):
         raise ValueError(f"a {kind} file holds no data: write a .vtu file, or an .igb beside it")
     # meshio 5.3 cannot read back data a cell of a Gmsh file with two kinds of cells.
