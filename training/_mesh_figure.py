@@ -54,7 +54,9 @@ def draw_mesh(
             options["cmap"] = [_COLOURS.get(s, "#ffffff") for s in Surface]
             options |= {"clim": (0.5, 4.5), "n_colors": 4, "show_scalar_bar": False}
     lines = _fibres(read, owner) if fibres else None
-    plotter = pyvista.Plotter(off_screen=True, shape=(1, 2), window_size=(1400, 700), border=False)
+    plotter: Any = pyvista.Plotter(
+        off_screen=True, shape=(1, 2), window_size=(1400, 700), border=False
+    )
     up, ahead = _view(read)
     reach = 2.2 * float(np.linalg.norm(np.ptp(points, axis=0)))
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
@@ -69,7 +71,8 @@ def draw_mesh(
         # From above, so that one looks into the cavities.
         eye = middle + reach * (side * ahead + 0.45 * up) / math.hypot(1, 0.45)
         plotter.camera_position = [tuple(eye), tuple(middle), tuple(up)]
-        plotter.camera.zoom(1.5)
+        plotter.reset_camera()
+        plotter.camera.zoom(1.3)
     try:
         plotter.screenshot(str(path))
     finally:

@@ -129,6 +129,18 @@ def test_derivatives_with_respect_to_the_angles(ventricle):
     assert jax.jacfwd(loss)(centre) == pytest.approx(float(finite), rel=1e-6)
 
 
+def test_single_precision_is_enough(ventricle):
+    mesh, solved = ventricle
+    with jax.enable_x64(False):
+        single = FibreRule().frames(mesh)
+        assert single.dtype == jnp.float32
+    fibre = np.asarray(single, float)[:, :, 0]
+    double = np.asarray(FibreRule().frames(mesh, solved=solved))[:, :, 0]
+    wall = directions(mesh.centres())[1] > _APEX
+    apart_ = np.rad2deg(np.arccos(np.clip(np.abs(dot(fibre, double)), 0, 1)))
+    assert np.max(apart_[wall]) < 1
+
+
 def test_a_mesh_is_given_fibres(ventricle):
     mesh, solved = ventricle
     made = with_fibres(mesh)

@@ -177,7 +177,7 @@ def _between(start: Array, end: Array, share: Array) -> Array:
     cosine = jnp.sum(start * end, axis=-1, keepdims=True)
     start = jnp.where(cosine < 0, -start, start)
     # Closer than this the arc is a straight line to all digits, and its derivative is safe.
-    close = jnp.abs(cosine) > 1 - 1e-9
+    close = jnp.abs(cosine) > 1 - max(1e-9, 10 * float(jnp.finfo(cosine.dtype).eps))
     angle = jnp.arccos(jnp.where(close, 0.5, jnp.abs(cosine)))
     share = share[..., None]
     far = jnp.sin((1 - share) * angle) * start + jnp.sin(share * angle) * end
