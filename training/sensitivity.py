@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from training.study import BINDING_FIELDS, Inputs, Study
+from training._drug_tables import Inputs
+from training.study import BINDING_FIELDS, Study
 from training.trials import Trial
 from twinjax import RESULTS
 from twinjax.cells import CellSimulator

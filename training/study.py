@@ -1,20 +1,18 @@
 """STUDY.toml: which cell, which drugs with how uncertain inputs, and at which doses."""
 
-import csv
 import dataclasses
-import gzip
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from pydantic import Field
 
+from training._drug_tables import BINDING, Inputs, content_of, inputs_of, rows_of
 from training._toml import Strict, parse, read_text
+from training.hill import HillData, HillFit, fit_hill, read_blocks
 from twinjax import ParameterSpace, parameters_of
 from twinjax._names import unknown_name
 from twinjax.cells import (
@@ -30,9 +28,6 @@ from twinjax.cells import (
     sample_scales,
 )
 
-# Columns of a table of drugs, and the model's parameters of binding to hERG.
-BINDING = {"Kmax": "k_max", "Ku": "k_u", "n": "n", "halfmax": "half_max", "Vhalf": "v_half"}
-PEAK, CATEGORY = "cmax_free_nM", "tdp_category"
 BINDING_FIELDS = ("concentration", *BINDING.values())
 # A beat of many cells: against finer steps qNet is 0.1 % too high, alike for all drugs.
 TRIAL = Setting(0.02, 5.0, 1.0)
@@ -59,10 +54,15 @@ class CohortTable(Strict):
 
 
 class DrugsTable(Strict):
-    """[drugs]: a CSV with a row a drug, perhaps one with joint samples, and whom to take."""
+    """[drugs]: a CSV with a row a drug, perhaps one with joint samples, and whom to take.
+
+    `recordings` are CSVs of percent block (`read_blocks`), whose Hill curves are fitted: `draws` of
+    each posterior (200 unless said) take the place of the tables' IC50s of these currents.
+    """
 
     table: str
     samples: str | None = None
+    recordings: list[str] = Field(default_factory=list)
     draws: int | None = Field(None, ge=1)
     select: list[str] | None = None
     currents: list[str] | None = None
@@ -84,33 +84,6 @@ class StudyFile(Strict):
 
 
 _TABLES = {"cell": CellTable, "cohort": CohortTable, "drugs": DrugsTable, "arms": ArmsTable}
-
-
-@dataclasses.dataclass(frozen=True)
-class Inputs:
-    """A drug of a trial: IC50 [nM] and Hill coefficient by current, binding to hERG by parameter.
-
-    Each is an array over samples; NaN where a current was not measured. `category` is -1 where it
-    is not known.
-    """
-
-    name: str
-    peak: float
-    category: int
-    ic50: dict[str, Float[np.ndarray, " samples"]]
-    hill: dict[str, Float[np.ndarray, " samples"]]
-    binding: dict[str, Float[np.ndarray, " samples"]]
-
-    @property
-    def samples(self) -> int:
-        return len(next(iter((*self.ic50.values(), *self.binding.values()))))
-
-    def left(
-        self, current: str, levels: Float[np.ndarray, " doses"], sample: Int[np.ndarray, " rows"]
-    ) -> Float[np.ndarray, "doses rows"]:
-        """What concentrations [nM] leave of a current, by Hill's equation; 1 without data."""
-        ic50, hill = self.ic50[current][sample], self.hill[current][sample]
-        return np.where(np.isnan(ic50), 1.0, 1 / (1 + (levels[:, None] / ic50) ** hill))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,12 +194,12 @@ def load_study(path: str | Path) -> Study:
     cell = MODELS[table.cell.model]()
     if cell.about.stimulus is None:
         raise ValueError(f"{path}: {cell.about.title} beats by itself and cannot be paced")
-    contents = [_read(path.parent / table.drugs.table)]
-    rows = _rows(contents[0], table.drugs.table)
+    contents = [content_of(path.parent / table.drugs.table)]
+    rows = rows_of(contents[0], table.drugs.table)
     samples: dict[str, list[dict[str, str]]] = {}
     if table.drugs.samples is not None:
-        contents.append(_read(path.parent / table.drugs.samples))
-        for row in _rows(contents[1], table.drugs.samples):
+        contents.append(content_of(path.parent / table.drugs.samples))
+        for row in rows_of(contents[1], table.drugs.samples):
             samples.setdefault(row["drug"], []).append(row)
     names = [row["drug"] for row in rows]
     for name in table.drugs.select or ():
@@ -234,11 +207,26 @@ def load_study(path: str | Path) -> Study:
             raise ValueError(f"{path}: {unknown_name('drug', name, names)}")
     if len(set(names)) < len(names):
         raise ValueError(f"{table.drugs.table} names a drug twice")
+    known = cell.about.conductances
+    currents = list(known) if table.drugs.currents is None else table.drugs.currents
+    for current in currents:
+        if current not in known:
+            raise ValueError(f"{path}: {unknown_name('current', current, known)}")
+    rows = [row for row in rows if table.drugs.select is None or row["drug"] in table.drugs.select]
+    files = [path.parent / name for name in table.drugs.recordings]
+    contents += [content_of(file) for file in files]
+    fits = _fits(files, {row["drug"] for row in rows}, currents, table.drugs.draws or 200)
     notes: list[str] = []
     drugs = tuple(
-        _inputs(row, samples.get(row["drug"]), cell, table.drugs, notes)
+        inputs_of(
+            row,
+            samples.get(row["drug"], [row])[: table.drugs.draws],
+            cell,
+            currents,
+            fits.get(row["drug"], {}),
+            notes,
+        )
         for row in rows
-        if table.drugs.select is None or row["drug"] in table.drugs.select
     )
     if not drugs:
         raise ValueError(f"{table.drugs.table} has no drug")
@@ -266,82 +254,19 @@ def load_study(path: str | Path) -> Study:
     return Study(table, cell, drugs, scales, tuple(scaled), women, tuple(notes), text, digest)
 
 
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-
-
-def _rows(content: bytes, name: str) -> list[dict[str, str]]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} is not text in UTF-8") from None
-    if not rows or "drug" not in rows[0]:
-        raise ValueError(f"{name} needs a header with a column 'drug', and a row for each")
-    return rows
-
-
-def _inputs(
-    row: dict[str, str],
-    samples: list[dict[str, str]] | None,
-    cell: AbstractCell,
-    table: DrugsTable,
-    notes: list[str],
-) -> Inputs:
-    name = row["drug"]
-    given = [row] if samples is None else samples[: table.draws]
-    known = cell.about.conductances
-    peak = _number(row, PEAK, name)
-    if not peak > 0:
-        raise ValueError(f"{name} needs a positive {PEAK}, not '{row.get(PEAK, '')}'")
-    category = _number(row, CATEGORY, name)
-    binding = {
-        ours: np.array([_number(r, f"herg_{column}", name) for r in given])
-        for column, ours in BINDING.items()
-    }
-    if np.isnan(list(binding.values())).any():
-        if not np.isnan(list(binding.values())).all():
-            raise ValueError(f"{name} has binding to hERG in part: {', '.join(BINDING)} are needed")
-        binding = {}
-    ic50, hill, missing = {}, {}, []
-    wanted = known if table.currents is None else table.currents
-    for current in wanted:
-        if current not in known:
-            raise ValueError(unknown_name(f"current of {cell.about.title}", current, known))
-        column = "hERG" if current == "IKr" else current
-        half = np.array([_number(r, f"{column}_IC50", name) for r in given])
-        power = np.array([_number(r, f"{column}_h", name, 1.0) for r in given])
-        if (half < 0).any() or (power < 0).any():
-            raise ValueError(f"{name} has a negative IC50 or Hill coefficient of {current}")
-        # Tables write 0 for what was not measured.
-        absent = np.isnan(half) | (half == 0) | (power == 0)
-        if absent.all():
-            if current != "IKr" or not binding:
-                missing.append(current)
-            continue
-        if absent.any() and (current != "IKr" or not binding):
-            notes.append(f"{name}: {current} is not blocked in {absent.sum()} samples without data")
-        ic50[current] = np.where(absent, np.nan, half)
-        hill[current] = power
-    if missing:
-        notes.append(f"{name}: not measured, and taken as not blocked: {', '.join(missing)}")
-    if not ic50 and not binding:
-        raise ValueError(f"{name} has no data on any current of {cell.about.title}")
-    return Inputs(name, peak, -1 if math.isnan(category) else int(category), ic50, hill, binding)
-
-
-def _number(row: dict[str, Any], column: str, drug: str, usual: float = math.nan) -> float:
-    text = (row.get(column) or "").strip()
-    if text in ("", "NA"):
-        return usual
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{drug}: {column} is '{text}', which is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{drug}: {column} must be finite, not '{text}'")
-    return value
+def _fits(
+    files: Sequence[Path], drugs: set[str], currents: Sequence[str], draws: int
+) -> dict[str, dict[str, HillFit]]:
+    """Posteriors of Hill curves by drug and current, of those that were recorded."""
+    if not files:
+        return {}
+    data = read_blocks(*files)
+    recorded = [pair for pair in data.recordings if pair[0] in drugs and pair[1] in currents]
+    if not recorded:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"there are no recordings of the study's drugs and currents in {names}")
+    kept = HillData({pair: data.recordings[pair] for pair in recorded})
+    found: dict[str, dict[str, HillFit]] = {}
+    for (drug, current), fit in fit_hill(kept, samples=draws).fits.items():
+        found.setdefault(drug, {})[current] = fit
+    return found

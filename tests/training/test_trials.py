@@ -172,3 +172,70 @@ def test_another_file_is_not_a_trial(study, tmp_path):
     other.write_text("no")
     with pytest.raises(ValueError, match="truncated or not a trial"):
         open_trial(other)
+
+
+RECORDED = """drug,conc,units,channel,block
+first,100,nM,INa,9
+first,1000,nM,INa,52
+first,1000,nM,INa,49
+first,10000,nM,INa,91
+second,100,nM,Isi,1
+second,1000,nM,Isi,0
+second,1000,nM,Isi,-1
+third,1,nM,INa,50
+"""
+
+
+def test_recordings_become_draws_of_hill_curves(study):
+    (study.parent / "blocks.csv").write_text(RECORDED)
+    study.write_text(
+        STUDY.replace('"samples.csv"', '"samples.csv"\nrecordings = ["blocks.csv"]\ndraws = 8')
+    )
+    loaded = load_study(study)
+    first, second = loaded.drugs
+    assert loaded.members == first.samples == second.samples == 8
+    assert 700 < np.median(first.ic50["INa"]) < 1400
+    assert len(set(first.ic50["INa"])) == 8
+    np.testing.assert_array_equal(first.ic50["Isi"][:4], [800, 900, 700, 800])
+    assert set(second.ic50) == {"INa", "Isi"}
+    assert any(note.startswith("second, Isi: no block seen") for note in loaded.notes)
+    study.write_text(
+        STUDY.replace("[arms]", 'recordings = ["blocks.csv"]\nselect = ["first"]\n[arms]')
+    )
+    (study.parent / "blocks.csv").write_text(RECORDED.replace("first", "fourth"))
+    with pytest.raises(ValueError, match="no recordings of the study's drugs"):
+        load_study(study)
+
+
+def test_women_are_every_other_cell_of_half_a_cohort(study):
+    hers = 'model = "ohara-rudy-2011-endo"'
+    study.write_text(
+        STUDY.replace('model = "luo-rudy-1991"', hers)
+        + "[cohort]\nsize = 4\nwomen = 0.5\nspread = 0.1\n"
+    )
+    loaded = load_study(study)
+    assert loaded.women.tolist() == [False, True, False, True]
+    theta = loaded.parameters(None, range(4))[0]
+    scale = dict(zip(loaded.scaled, loaded.scales.T, strict=True))
+    usual = loaded.cell
+    for field, current in (("g_kr", "IKr"), ("g_pca", "IpCa")):
+        ratio = theta[:, loaded.fields.index(field)] / float(getattr(usual, field)) / scale[current]
+        factor = {"g_kr": 0.79, "g_pca": 1.6}[field]
+        np.testing.assert_allclose(ratio, [1, factor, 1, factor])
+    np.testing.assert_allclose(
+        theta[:, loaded.fields.index("calmodulin")] / float(usual.calmodulin), [1, 1.21, 1, 1.21]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cohort", "sentence"),
+    [
+        ("women = 0.5", "a share of 0.5 women of 1 is none"),
+        ("women = 1", "known for endocardial O'Hara-Rudy cells, not for"),
+        ("women = 2", "women: input should be less than or equal to 1"),
+    ],
+)
+def test_women_that_cannot_be_are_refused(study, cohort, sentence):
+    study.write_text(STUDY + f"[cohort]\n{cohort}\n")
+    with pytest.raises(ValueError, match=sentence):
+        load_study(study)

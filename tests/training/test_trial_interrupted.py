@@ -1,0 +1,111 @@
+"""A kill in the middle of `twinjax trial` costs nothing that was done and doubles nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from training import trials
+from training._parts import Parts
+from training.cli import main
+from training.study import load_study
+from training.trials import run_trial
+
+TABLE = """drug,cmax_free_nM,tdp_category,INa_IC50,Isi_IC50
+first,100,2,1000,800
+second,50,0,400,2000
+"""
+STUDY = """[cell]
+model = "luo-rudy-1991"
+cycle_length = 400
+[cohort]
+size = 6
+[drugs]
+table = "drugs.csv"
+[arms]
+doses = [1, 3]
+"""
+# The program itself with parts of 2 members; it stops for good while it writes the third part.
+STALLING = """
+import sys, time
+from training import trials
+from training._parts import Parts
+from training.cli import main
+
+trials._PART = 2
+save, saved = Parts.save, []
+
+def stalling(self, number, arrays):
+    if len(saved) == 3:
+        (self.folder / "torn.tmp.npz").write_bytes(b"PK half of a part")
+        time.sleep(600)
+    save(self, number, arrays)
+    saved.append(number)
+
+Parts.save = stalling
+main(sys.argv[1:])
+"""
+
+
+def write(folder):
+    folder.mkdir()
+    (folder / "drugs.csv").write_text(TABLE)
+    (folder / "study.toml").write_text(STUDY)
+    return folder / "study.toml"
+
+
+def content(path):
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+def test_a_killed_trial_goes_on_to_the_same_digit(tmp_path, monkeypatch):
+    study, out = write(tmp_path / "killed"), tmp_path / "killed" / "trial.h5"
+    process = subprocess.Popen(
+        [sys.executable, "-c", STALLING, "trial", str(study), "-o", str(out)],
+        cwd=Path(__file__).resolve().parents[2],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    parts = out.parent / ".trial.h5.parts"
+    try:
+        limit = time.monotonic() + 300
+        while not (parts / "torn.tmp.npz").exists():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < limit, "the command did not come as far as the kill"
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+
+    monkeypatch.setattr(trials, "_PART", 2)
+    written = []
+    save = Parts.save
+
+    def counting(self, number, arrays):
+        written.append(number)
+        save(self, number, arrays)
+
+    monkeypatch.setattr(Parts, "save", counting)
+    with pytest.raises(SystemExit) as ended:
+        main(["trial", str(study), "-o", str(out)])
+    assert ended.value.code == 0
+    # Three of control, three of each drug: those of control were there.
+    assert written == [3, 4, 5, 6, 7, 8]
+    assert not parts.exists()
+    whole = tmp_path / "whole.h5"
+    run_trial(load_study(study), whole)
+    expected, found = content(whole), content(out)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
