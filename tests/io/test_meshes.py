@@ -101,6 +101,16 @@ def test_one_axis_of_opencarp_becomes_frames(tmp_path, heart):
     )
 
 
+def test_both_orders_of_nodes_in_hexahedra_are_read(tmp_path):
+    mesh = slab((20.0, 15.0, 10.0), 5.0, cells="hexahedra")
+    write_mesh(mesh, tmp_path / "a.pts")
+    written = np.loadtxt(tmp_path / "a.elem", skiprows=1, usecols=range(1, 9), dtype=int)
+    np.testing.assert_array_equal(written, mesh.cells[:, [0, 1, 2, 3, 4, 7, 6, 5]])
+    lines = [f"Hx {' '.join(map(str, cell))} 0" for cell in mesh.cells]
+    (tmp_path / "a.elem").write_text("\n".join([str(len(lines)), *lines]))
+    same(read_mesh(tmp_path / "a.elem").mesh, mesh, atol=1e-9)
+
+
 def test_nodes_and_time_series_of_opencarp(tmp_path, heart):
     write_vtx(heart.nodes(3), tmp_path / "endo.vtx")
     np.testing.assert_array_equal(read_vtx(tmp_path / "endo.vtx"), heart.nodes(3))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int, Integer
-from scipy.spatial import cKDTree
 
 from twinjax.geometry._mesh import Mesh, replace
 from twinjax.geometry._topology import areas, boundary, parts, tags_of
@@ -49,6 +48,8 @@ def surfaces_from_points(
     A corner has the label of the nearest of `points` [mm]: those of a labelled triangle surface,
     of which the mesh was made. Ties go to the lower label.
     """
+    from scipy.spatial import cKDTree  # slow to import, and rarely needed
+
     facets, _ = boundary(mesh)
     nearest = labels[cKDTree(points).query(np.asarray(mesh.points)[facets])[1]]
     votes = (nearest[:, :, None] == nearest[:, None, :]).sum(axis=2)
@@ -67,6 +68,8 @@ def find_surfaces(mesh: Mesh) -> Mesh:
     Raises `ValueError` if there is no flat base, or if other than two or three surfaces remain:
     then tag the facets, for example by `surfaces_from_points`.
     """
+    from scipy.spatial import cKDTree
+
     points = np.asarray(mesh.points)
     facets, _ = boundary(mesh)
     vector = areas(points, facets)
@@ -125,7 +128,7 @@ def _base(
     return (label == largest) & (normal @ direction > 0.7) | along
 
 
-def _patches(facets: Int[np.ndarray, "facet 3"], normal: np.ndarray) -> np.ndarray:
+def _patches(facets: Int[np.ndarray, "facet edge"], normal: np.ndarray) -> np.ndarray:
     """The number of the smooth patch of each facet."""
     edge = facets.shape[1]
     ends = np.stack([facets, np.roll(facets, -1, axis=1)], axis=2).reshape(-1, 2)
