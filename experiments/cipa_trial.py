@@ -176,7 +176,7 @@ def compare_paced(report: Report, study: Study, trial: Trial) -> None:
 
 @eqx.filter_jit
 def _paced(simulator: CellSimulator, theta: Float[Array, "members n"]) -> Float[Array, " members"]:
-    return jax.vmap(lambda x: simulator.paced(x, 1000).scalars["qnet"])(theta)
+    return jax.vmap(lambda x: simulator.paced(x, 1000)[0].scalars["qnet"])(theta)
 
 
 def compare_second(

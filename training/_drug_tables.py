@@ -5,12 +5,14 @@ import dataclasses
 import gzip
 import io
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from training.hill import HillFit
 from twinjax.cells import AbstractCell
 
 # Columns of a table of drugs, and the model's parameters of binding to hERG.

@@ -28,8 +28,8 @@ FORMAT = 1
 KIND = "trial"
 # Members that are simulated side by side, and those whose results are committed together.
 _LANES, _PART = 64, 500
-# Beats of one search; searches in turn before an orbit is given up, or begun elsewhere.
-_BEATS, _PASSES, _PATIENCE = 8, 4, 3
+# Beats of one search, and searches in turn: those that are found early wait for the slowest.
+_BEATS, _PASSES = 8, 3
 _NO_ORBIT = (int(RESULTS.not_periodic), int(RESULTS.nonfinite))
 # Beats of plain pacing for those without an orbit: repolarisation fails, or beats alternate.
 _PACED = 100
@@ -168,7 +168,7 @@ def simulate_arms(
     near = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], members, axis=0), start)
     found = []
     for theta in thetas:
-        values, result, beats, near = _settle(simulator, theta, near)
+        values, result, beats, near = _settle(simulator, theta, near, start)
         # A member without an orbit tells nothing about the next dose.
         lost = result != RESULTS.successful
         for leaf, usual in zip(jax.tree.leaves(near), jax.tree.leaves(start), strict=True):
@@ -206,67 +206,50 @@ def _beside(simulator: CellSimulator, theta: Array, near: Near) -> Any:
 
 
 @eqx.filter_jit
-def _paced(simulator: CellSimulator, theta: Array) -> Any:
-    return jax.vmap(lambda x: simulator.paced(x, _PACED))(theta)
+def _paced(simulator: CellSimulator, theta: Array, state: Any) -> Any:
+    return jax.vmap(lambda x, y: simulator.paced(x, _PACED, y))(theta, state)
 
 
-def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near) -> Any:
-    """Orbits of all members: search after search for those that are left, then plain pacing.
+def _settle(simulator: CellSimulator, theta: np.ndarray, near: Near, start: Near) -> Any:
+    """Orbits of all members, each from its own `near`: search after search for those left.
 
-    Those that are lost begin anew where the most similar member has arrived.
+    What is left then is paced from `start`, which is drawn to a stable orbit from farther away
+    than a search is, and searched for once more from there.
     """
     names = end_points(simulator)
-    members = len(theta)
-    values = np.full((members, len(names)), np.nan)
-    result = np.full(members, int(RESULTS.not_periodic))
-    beats = np.zeros(members)
+    values = np.full((len(theta), len(names)), np.nan)
+    result = np.full(len(theta), int(RESULTS.not_periodic))
+    beats = np.zeros(len(theta))
     near = jax.tree.map(np.array, near)
-    left = np.arange(members)
-    for number in range(_PASSES):
-        for rows in _batches(left):
-            found = np.flatnonzero(result == RESULTS.successful)
-            if found.size and number == _PATIENCE:
-                like = found[_nearest(theta[rows], theta[found])]
-                for leaf in jax.tree.leaves(near):
-                    leaf[rows] = leaf[like]
-            start = jax.tree.map(operator.itemgetter(rows), near)
-            seen, after = in_chunks(lambda x: _beside(simulator, *x), (theta[rows], start), _LANES)
-            values[rows] = np.stack([seen.scalars[name] for name in names], axis=1)
-            result[rows] = seen.result
-            beats[rows] += seen.scalars["beats"]
-            finite = np.isfinite(after.inverse).all((1, 2)) & np.isfinite(after.state).all(0)
-            for leaf, new in zip(jax.tree.leaves(near), jax.tree.leaves(after), strict=True):
-                leaf[rows[finite]] = new[finite]
-        left = np.flatnonzero(np.isin(result, _NO_ORBIT))
-        if not left.size:
-            break
-    # An exact Jacobian of its own is dear, and seldom fails.
-    for row in left:
-        seen, after = jax.tree.map(np.asarray, _first(simulator, jnp.asarray(theta[row])))
-        values[row] = [seen.scalars[name] for name in names]
-        result[row] = seen.result
-        beats[row] += seen.scalars["beats"]
-        if np.isfinite(after.inverse).all():
-            for leaf, new in zip(jax.tree.leaves(near), jax.tree.leaves(after), strict=True):
-                leaf[row] = new
-    left = left[np.isin(result[left], _NO_ORBIT)]
+
+    def put(rows: np.ndarray, new: Any) -> None:
+        for leaf, part in zip(jax.tree.leaves(near), jax.tree.leaves(new), strict=True):
+            leaf[rows] = part
+
+    def search(rows: np.ndarray) -> np.ndarray:
+        begin = jax.tree.map(operator.itemgetter(rows), near)
+        seen, after = in_chunks(lambda x: _beside(simulator, *x), (theta[rows], begin), _LANES)
+        beats[rows] += seen.scalars["beats"]
+        result[rows] = seen.result
+        done = ~np.isin(seen.result, _NO_ORBIT)
+        values[rows[done]] = np.stack([seen.scalars[name][done] for name in names], axis=1)
+        finite = np.isfinite(after.inverse).all((1, 2)) & np.isfinite(after.state).all(0)
+        put(rows[finite], jax.tree.map(operator.itemgetter(finite), after))
+        return rows[~done]
+
+    left = np.arange(len(theta))
+    for _ in range(_PASSES):
+        left = search(left) if left.size else left
     if left.size:
-        seen = in_chunks(lambda x: _paced(simulator, x), theta[left], _LANES)
+        put(left, start)
+        begin = jax.tree.map(operator.itemgetter(left), near.state)
+        seen, state = in_chunks(lambda x: _paced(simulator, *x), (theta[left], begin), _LANES)
         values[left] = np.stack([seen.scalars[name] for name in names], axis=1)
         beats[left] += _PACED
+        finite = np.isfinite(state).all(0)
+        put(left[finite], Near(jax.tree.map(operator.itemgetter(finite), state), start.inverse))
+        search(left)
     return values, result, beats, near
-
-
-def _batches(rows: np.ndarray) -> list[np.ndarray]:
-    return np.split(rows, range(_LANES, len(rows), _LANES)) if rows.size else []
-
-
-def _nearest(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    """For each row of `these` the row of `those` that is nearest in the logarithms of its size."""
-    logs = np.log(np.abs(np.concatenate([these, those])) + 1e-300)
-    logs /= np.std(logs, axis=0) + 1e-12
-    apart = logs[: len(these), None] - logs[None, len(these) :]
-    return np.argmin(np.sum(apart**2, axis=2), axis=1)
 
 
 def _assemble(

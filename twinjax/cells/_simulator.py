@@ -59,17 +59,19 @@ class CellSimulator(AbstractSimulator):
         """What the orbit through `state` tells of its neighbours: see `near_orbit`."""
         return near_orbit(self.space.write(self.cell, theta), state, grid=self.grid)
 
-    def paced(self, theta: Float[Array, " n"], beats: int) -> Observations:
-        """The last of so many beats, for cells that have no orbit."""
+    def paced(
+        self, theta: Float[Array, " n"], beats: int, state: Any = None
+    ) -> tuple[Observations, Any]:
+        """The last of so many beats from a state, and the state after it: it needs no orbit."""
         last = pace(
             self.space.write(self.cell, theta),
-            state=self.state,
+            state=self.state if state is None else state,
             beats=beats,
             grid=self.grid,
             record=self.record,
             throw=False,
         )
-        return self._told(theta, last)
+        return self._told(theta, last), last.state
 
     def _told(self, theta: Array, beat: Solution) -> Observations:
         scalars = biomarkers(beat)
