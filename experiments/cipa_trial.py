@@ -20,14 +20,15 @@ Besides: the mean and SD of qNet of eight drugs with the Hill curves of the seco
 and only the azimilide's mean is judged, which hERG determines; the verdicts with Hill curves of our
 own inference (`hill_posteriors`) from the recordings; scores that need no simulation.
 
-With --quick: 3 drugs, 50 samples; no row about classes. Results are kept in the user's cache
-folder, where an interrupted run goes on.
+With --quick: 3 drugs, 50 samples; no row about classes. Results of the full run are kept in the
+user's cache folder, where an interrupted run goes on.
 """
 
 import csv
 import gzip
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,8 +60,29 @@ OWN_DRAWS, SECOND_DRAWS = 500, 200
 def run(quick: bool, report: Report) -> None:
     """The trial, its classes, and the baselines on the same drugs."""
     cipa_qnet.run(quick, report)
+    if not quick:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinjax"
+        whole(report, cache)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        trials(report, Path(folder), 50, QUICK)
+
+
+def whole(report: Report, folder: Path) -> None:
+    """All drugs and samples, and what their scores say."""
+    study, trial = trials(report, folder, None, ())
+    compare_paced(report, study, trial)
+    compare_classes(report, trial)
+    compare_own(report, folder, trial)
+    compare_baselines(report, study, trial)
+
+
+def trials(
+    report: Report, folder: Path, draws: int | None, drugs: Sequence[str]
+) -> tuple[Study, Trial]:
+    """The published samples, and the second laboratory's curves."""
     start = time.perf_counter()
-    study, trial = simulate("50", drugs=QUICK, draws=50) if quick else simulate("all")
+    study, trial = simulate(folder / f"cipa-trial-{draws or 'all'}", drugs=drugs, draws=draws)
     seconds = time.perf_counter() - start
     report.information(
         "wall time of this call",
@@ -75,13 +97,8 @@ def run(quick: bool, report: Report) -> None:
         unit="1",
         source="they have the values of the last of 100 beats",
     )
-    rows = published_samples()
-    compare_second(report, rows, 50 if quick else SECOND_DRAWS, trial.drugs)
-    if not quick:
-        compare_paced(report, study, trial)
-        compare_classes(report, trial)
-        compare_own(report, trial)
-        compare_baselines(report, study, trial)
+    compare_second(report, folder, draws or SECOND_DRAWS, trial.drugs)
+    return study, trial
 
 
 def published_samples() -> list[dict[str, str]]:
@@ -96,11 +113,12 @@ def kept(rows: Iterable[dict[str, str]], drugs: Sequence[str], draws: int) -> li
 
 
 def processes() -> int:
+    """As many as there are cores for this program."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def simulate(
-    name: str,
+    folder: Path,
     samples: list[dict[str, str]] | None = None,
     *,
     drugs: Sequence[str] = (),
@@ -108,9 +126,7 @@ def simulate(
     doses: Sequence[float] = (),
     recordings: Sequence[Path] = (),
 ) -> tuple[Study, Trial]:
-    """A trial with the published samples, or others; from the cache folder if it was run before."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinjax"
-    folder = cache / f"cipa-trial-{name}"
+    """A trial with the published samples, or others; as the folder has it if it was run there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "drugs.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -179,9 +195,7 @@ def _paced(simulator: CellSimulator, theta: Float[Array, "members n"]) -> Float[
     return jax.vmap(lambda x: simulator.paced(x, 1000)[0].scalars["qnet"])(theta)
 
 
-def compare_second(
-    report: Report, rows: list[dict[str, str]], draws: int, drugs: Sequence[str]
-) -> None:
+def compare_second(report: Report, folder: Path, draws: int, drugs: Sequence[str]) -> None:
     """Mean and SD of qNet at the therapeutic maximum with the second laboratory's Hill curves.
 
     Their draws are not published. Ours: ln IC50 normal on either side of the published median, by
@@ -192,7 +206,7 @@ def compare_second(
     with shared_path(f"{FOLDER}/cipa28_hill_posterior_summary_by_site.csv").open() as file:
         hill = {row["drug"]: row for row in csv.DictReader(file) if row["site"] == "nanion"}
     random = np.random.default_rng(0)
-    samples = kept(rows, [drug for drug in known if drug in drugs], draws)
+    samples = kept(published_samples(), [drug for drug in known if drug in drugs], draws)
     for row in samples:
         for current in BLOCKED:
             published = hill[row["drug"]]
@@ -205,7 +219,7 @@ def compare_second(
             row[f"{current}_IC50"] = f"{np.exp(middle + z * spread):.6g}"
             row[f"{current}_h"] = published[f"{current}_h_median"]
     shown = list(dict.fromkeys(row["drug"] for row in samples))
-    _, trial = simulate(f"second-{draws}", samples, drugs=shown, doses=(1.0,))
+    _, trial = simulate(folder / f"cipa-trial-second-{draws}", samples, drugs=shown, doses=(1.0,))
     for i, drug in enumerate(trial.drugs):
         qnet = trial.of("qnet")[i, 0]
         row = known[drug]
@@ -297,10 +311,10 @@ def compare_classes(report: Report, trial: Trial) -> None:
     )
 
 
-def compare_own(report: Report, published: Trial) -> None:
+def compare_own(report: Report, folder: Path, published: Trial) -> None:
     """The verdicts with Hill curves that were fitted here to the recordings of the laboratory."""
     files = [shared_path(f"{FOLDER}/{name}") for name in RECORDINGS]
-    _, trial = simulate("own", draws=OWN_DRAWS, recordings=files)
+    _, trial = simulate(folder / "cipa-trial-own", draws=OWN_DRAWS, recordings=files)
     ours, theirs = (leave_one_drug_out(one.score(), one.categories) for one in (trial, published))
     report.information(
         "own Hill curves, left out: drugs right by majority",

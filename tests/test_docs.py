@@ -37,7 +37,7 @@ def test_measurements_of_the_quickstart_are_read(tmp_path):
 
 
 def test_the_virtual_trial_runs_at_reduced_size(tmp_path, monkeypatch):
-    (drugs,), (study,) = _blocks("trial.md", "csv"), _blocks("trial.md", "toml")
+    (drugs,), (study, _) = _blocks("trial.md", "csv"), _blocks("trial.md", "toml")
     small = study.replace("size = 20", "size = 2").replace("[1, 2, 3, 4]", "[1]")
     assert small.count("= 2 ") == 1
     (tmp_path / "drugs.csv").write_text(drugs, encoding="utf-8")
