@@ -163,14 +163,15 @@ def simulate(
 
 
 def compare_paced(report: Report, study: Study, trial: Trial) -> None:
-    """Two samples of each drug after 1,000 beats from the cell's initial state."""
+    """Two samples of each drug after 1,000 beats from the cell's initial state, if on an orbit."""
     doses, samples = [0, len(trial.doses) - 1], np.array([0, 1])
     theta = np.concatenate(
         [study.parameters(drug, samples)[doses].reshape(4, -1) for drug in study.drugs]
     )
     orbit = trial.of("qnet")[:, doses][:, :, samples].ravel()
     paced = np.asarray(_paced(study.simulator, theta))
-    apart = np.abs(paced / orbit - 1)
+    periodic = trial.result[:, doses][:, :, samples].ravel() == 0
+    apart = np.where(periodic, np.abs(paced / orbit - 1), 0.0)
     order = np.argsort(-apart)
     names = [
         f"{drug} at {trial.doses[dose]:g} Cmax"
@@ -183,10 +184,12 @@ def compare_paced(report: Report, study: Study, trial: Trial) -> None:
         100 * float(apart[order[0]]),
         0.1,
         unit="%",
-        source=f"{len(paced)} runs; " + ", ".join(names[i] for i in order[:3]),
+        source=f"{periodic.sum()} runs; " + ", ".join(names[i] for i in order[:3]),
     )
     report.information(
-        "qNet of the orbit from 1,000 beats, median", 100 * float(np.median(apart)), unit="%"
+        "qNet of the orbit from 1,000 beats, median",
+        100 * float(np.median(apart[periodic])),
+        unit="%",
     )
 
 

@@ -58,9 +58,8 @@ def write_report(trial: Trial, study: Study, found: Sequence[Sensitivity] = ()) 
         _risk_table(rows),
         _changes_table(trial, rows),
     ]
-    left_out = judged(trial.score(), trial.categories) if "qnet" in trial.end_points else None
-    if left_out is not None:
-        parts.append(_classes(trial, left_out))
+    if "qnet" in trial.end_points and (trial.categories >= 0).any():
+        parts.append(_classes(trial, judged(trial.score(), trial.categories)))
     parts += sceptic(trial, study, found)
     notes = trial.provenance.get("notes", [])
     if notes:
@@ -122,7 +121,10 @@ def _changes_table(trial: Trial, rows: list[dict[str, Any]]) -> str:
     return title + table(["drug", *(head for head, _ in known.values())], lines)
 
 
-def _classes(trial: Trial, left_out: Verdicts) -> str:
+def _classes(trial: Trial, left_out: Verdicts | str) -> str:
+    title = "<h2>Risk of torsade de pointes, each drug judged by all others</h2>"
+    if isinstance(left_out, str):
+        return f"{title}<p>Not judged: {html.escape(left_out)}.</p>"
     lines = []
     for drug, known, counts, verdict in zip(
         trial.drugs, trial.categories, left_out.counts, left_out.majority, strict=True
@@ -135,7 +137,6 @@ def _classes(trial: Trial, left_out: Verdicts) -> str:
         f"<p>{right} of {len(trial.drugs)} right by majority; mean error {left_out.error:.3f}, "
         "categories counted from 0 to 2.</p>"
     )
-    title = "<h2>Risk of torsade de pointes, each drug judged by all others</h2>"
     return title + table(("drug", "known risk", *CLASSES, "verdict"), lines) + told
 
 

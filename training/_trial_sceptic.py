@@ -26,12 +26,15 @@ _NET = ("IKr", "ICaL", "INaL")
 
 def judged(
     scores: Float[np.ndarray, "drugs samples"], categories: Int[np.ndarray, " drugs"]
-) -> Verdicts | None:
-    """Each drug judged by all others; None unless every category has two drugs."""
+) -> Verdicts | str:
+    """Each drug judged by all others; or why that cannot be."""
     counts = [np.sum(categories == k) for k in range(3)]
-    if sum(counts) < len(categories) or min(counts) < 2 or not np.isfinite(scores).all():
-        return None
-    return leave_one_drug_out(scores, categories)
+    if sum(counts) < len(categories) or min(counts) < 2:
+        return "two drugs of each known risk are needed, and no other drug"
+    try:
+        return leave_one_drug_out(scores, categories)
+    except ValueError as error:
+        return str(error)
 
 
 def baselines(study: Study) -> dict[str, Float[np.ndarray, "drugs samples"]]:
@@ -64,14 +67,17 @@ def sceptic(trial: Trial, study: Study, found: Sequence[Sensitivity]) -> list[st
 
 
 def _beside(trial: Trial, study: Study) -> str:
+    if (trial.categories < 0).all():
+        return ""
     scores = baselines(study)
     if "qnet" in trial.end_points:
         scores = {"simulated: mean qNet": trial.score()} | scores
     lines = []
     for name, values in scores.items():
         verdicts = judged(values, trial.categories)
-        if verdicts is None:
-            return ""
+        if isinstance(verdicts, str):
+            lines.append([name, f"none: {verdicts}", *[""] * 4])
+            continue
         measures = performance(verdicts)
         right = int(np.sum(verdicts.majority == trial.categories))
         lines.append(
@@ -122,7 +128,7 @@ def _measurements(trial: Trial, found: Sequence[Sensitivity]) -> str:
     if score_name(trial) != "qnet":
         return ""
     verdicts = judged(trial.score(), trial.categories)
-    if verdicts is None or trial.result.shape[2] < 2:
+    if isinstance(verdicts, str) or trial.result.shape[2] < 2:
         return ""
     inputs = list(dict.fromkeys(name for one in found for name in one.contributions))
     zero = np.zeros(trial.result.shape[2])
