@@ -107,8 +107,9 @@ def test_the_page_has_every_part_and_no_markup_of_others(trial, study, found):
     measured = page[page.index("one more measurement") :]
     chance = re.search(r"<td>d</td><td>block of ICaL</td><td>(\d+) %</td>", measured)
     model = judged(trial.score(), CATEGORIES).models[3]
-    foreseen = trial.score()[3].mean() + np.linspace(-0.01, 0.01, MEMBERS)
-    changed = model.classify(foreseen) != model.classify(trial.score()[3].mean())
+    present = np.array([trial.score()[3].mean()])
+    foreseen = present + np.linspace(-0.01, 0.01, MEMBERS)
+    changed = model.classify(foreseen) != model.classify(present)
     assert 0 < changed.mean() < 1
     assert int(chance[1]) == round(100 * changed.mean())
     assert measured.count("block of ICaL") == 1
