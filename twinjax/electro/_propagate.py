@@ -163,9 +163,7 @@ def _propagated(
     dtype = _dtype(tissue)
     conduction = tissue.conduction(dtype)
     counts = tissue.grid.counts
-    start = tuple(
-        as_arrays(s, jnp.zeros(n, dtype)) for s, n in zip(state, counts, strict=True)
-    )
+    start = tuple(as_arrays(s, jnp.zeros(n, dtype)) for s, n in zip(state, counts, strict=True))
     places = jnp.asarray([s.where for s in stimuli], dtype).reshape(-1, sum(counts))
     threshold, recovered, since = (jnp.asarray(x, dtype) for x in limits)
     length = loop.step / loop.substeps

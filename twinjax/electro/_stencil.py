@@ -1,5 +1,7 @@
 """∇·(D∇V) on voxels: symmetric, conservative, and no flux through the edge of the tissue."""
 
+import functools
+import operator
 from itertools import combinations
 from typing import Any
 
@@ -23,7 +25,9 @@ class Stencil(eqx.Module):
     """
 
     edges: list[Float[Array, "..."]]  # for each axis, D_aa of edges x share of tissue / h²
-    crossed: dict[tuple[int, int], Float[Array, "..."]]  # for each pair of axes, D_ab / h² of voxels
+    crossed: dict[
+        tuple[int, int], Float[Array, "..."]
+    ]  # for each pair of axes, D_ab / h² of voxels
     shares: Float[np.ndarray | Array, "..."]  # tissue around each corner, 1 where there is none
 
     def __init__(
@@ -33,9 +37,7 @@ class Stencil(eqx.Module):
         or an array (voxels); a pair of axes that is absent is 0."""
         tissue = jnp.asarray(grid.tags > 0, dtype) / grid.spacing**2
         edges = 2 ** (grid.dimensions - 1)
-        self.edges = [
-            _to_edges(tissue * tensor[a, a], a) / edges for a in range(grid.dimensions)
-        ]
+        self.edges = [_to_edges(tissue * tensor[a, a], a) / edges for a in range(grid.dimensions)]
         pairs = [pair for pair in combinations(range(grid.dimensions), 2) if pair in tensor]
         self.crossed = {pair: tissue * tensor[pair] for pair in pairs}
         self.shares = jnp.asarray(np.where(grid.shares > 0, grid.shares, 1.0), dtype)
@@ -48,8 +50,14 @@ class Stencil(eqx.Module):
         for (a, b), d in self.crossed.items():
             fluxes[a] = fluxes[a] + _to_edges(d * means[b], a) / 2 ** (v.ndim - 1)
             fluxes[b] = fluxes[b] + _to_edges(d * means[a], b) / 2 ** (v.ndim - 1)
-        total = sum(_divergence(flux, a) for a, flux in enumerate(fluxes))
-        return total / self.shares
+        return _sum([_divergence(flux, a) for a, flux in enumerate(fluxes)]) / self.shares
+
+    def squared(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Σ_a (∂_a D_aa ∂_a)² V at every corner of the box, each axis by itself."""
+        return _sum([self._along(a, self._along(a, v)) for a in range(v.ndim)])
+
+    def _along(self, a: int, v: Array) -> Array:
+        return _divergence(self.edges[a] * jnp.diff(v, axis=a), a) / self.shares
 
     def largest_rate(self) -> Float[Array, ""]:
         """A bound of the largest eigenvalue of minus the operator [1/ms], by Gershgorin.
@@ -60,11 +68,22 @@ class Stencil(eqx.Module):
         for pair, d in self.crossed.items():
             for a in pair:
                 edges[a] = edges[a] + _to_edges(jnp.abs(d), a) / 2 ** (d.ndim - 1)
-        around = sum(
-            jnp.pad(c, _at(a, c.ndim, (0, 1))) + jnp.pad(c, _at(a, c.ndim, (1, 0)))
-            for a, c in enumerate(edges)
-        )
-        return 2 * jnp.max(around / self.shares)
+        return 2 * jnp.max(_sum([_meeting(c, a) for a, c in enumerate(edges)]) / self.shares)
+
+    def largest_square(self) -> Float[Array, ""]:
+        """A bound of the largest eigenvalue of `squared`."""
+        rates = [2 * jnp.max(_meeting(c, a) / self.shares) for a, c in enumerate(self.edges)]
+        return _sum([rate**2 for rate in rates])
+
+
+def _meeting(edges: Array, axis: int) -> Array:
+    """The sum of the edges along an axis that meet in each corner."""
+    ends = _at(axis, edges.ndim, (0, 1)), _at(axis, edges.ndim, (1, 0))
+    return jnp.pad(edges, ends[0]) + jnp.pad(edges, ends[1])
+
+
+def _sum(terms: list[Array]) -> Array:
+    return functools.reduce(operator.add, terms)
 
 
 def _at(axis: int, ndim: int, ends: tuple[int, int]) -> list[tuple[int, int]]:
