@@ -1,5 +1,6 @@
 """Tissue: cells on the nodes of a grid, coupled by an anisotropic conductivity."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -147,7 +148,7 @@ class Conduction(eqx.Module):
     def _to_box(self, v: Array) -> Array:
         if self._full:
             return v.reshape(self.grid.shape)
-        flat = jnp.zeros(int(np.prod(self.grid.shape)), v.dtype)
+        flat = jnp.zeros(math.prod(self.grid.shape), v.dtype)
         return flat.at[self.grid.nodes].set(v).reshape(self.grid.shape)
 
     def _from_box(self, box: Array) -> Array:
@@ -157,7 +158,7 @@ class Conduction(eqx.Module):
     @property
     def _full(self) -> bool:
         """Whether the nodes are all corners of the box, in their order."""
-        return len(self.grid.counts) == 1 and len(self.grid.nodes) == np.prod(self.grid.shape)
+        return len(self.grid.counts) == 1 and len(self.grid.nodes) == math.prod(self.grid.shape)
 
 
 def _correction(d: Any, h: float) -> Any:
