@@ -54,7 +54,7 @@ def write_report(trial: Trial, study: Study, found: Sequence[Sensitivity] = ()) 
         f"<p>{len(trial.drugs)} drugs at {doses} times their free therapeutic maximum, "
         f"{trial.values.shape[2]} virtual patients an arm. Intervals hold 95 % of them. "
         "<b>Research use only.</b></p>",
-        picture(_score_figure(trial, rows), "the score of every drug with its interval"),
+        picture(score_figure(trial), "the score of every drug with its interval"),
         _risk_table(rows),
         _changes_table(trial, rows),
     ]
@@ -140,7 +140,9 @@ def _classes(trial: Trial, left_out: Verdicts | str) -> str:
     return title + table(("drug", "known risk", *CLASSES, "verdict"), lines) + told
 
 
-def _score_figure(trial: Trial, rows: list[dict[str, Any]]) -> Figure:
+def score_figure(trial: Trial) -> Figure:
+    """Scores of all drugs with their intervals, the safest on top; coloured by known risk."""
+    rows = summary(trial)
     name = "score" if "score" in rows[0] else "apd90_change"
     scale, label = (1000.0, "mean qNet [mC/F]") if name == "score" else (1.0, "ΔAPD90 [ms]")
     order = np.argsort([row[name][0] for row in rows])[::-1]
