@@ -38,8 +38,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from training._trial_sceptic import baselines
+from training._trial_sceptic import baselines, next_measurements
 from training.cli._output import progress_bar
+from training.sensitivity import sensitivities
 from training.study import Study, load_study
 from training.torsade import Verdicts, classify, leave_one_drug_out, performance
 from training.trials import Trial, run_trial
@@ -54,7 +55,8 @@ SAMPLES = "cipa28_uncertainty_samples_chantest.csv.gz"
 RECORDINGS = ("cipa_raw_HTS_trainingdrug_block.csv", "cipa_raw_HTS_validationdrug_block.csv")
 BLOCKED = ("INa", "INaL", "ICaL")
 QUICK = ("azimilide", "ranolazine", "verapamil")
-OWN_DRAWS, SECOND_DRAWS = 500, 200
+CVODE = 13.6  # [ms] a beat, measured by `cells_speed` on the machine of experiments/README.md
+OWN_DRAWS, SECOND_DRAWS = 200, 200
 
 
 def run(quick: bool, report: Report) -> None:
@@ -75,6 +77,7 @@ def whole(report: Report, folder: Path) -> None:
     compare_classes(report, trial)
     compare_own(report, folder, trial)
     compare_baselines(report, study, trial)
+    compare_inputs(report, study, trial)
 
 
 def trials(
@@ -89,6 +92,12 @@ def trials(
         seconds / 60,
         unit="min",
         source=f"{trial.result.size} orbits, if none was kept; {processes()} processes",
+    )
+    report.information(
+        "core-hours of 1,000 beats each by CVODE",
+        trial.result.size * 1000 * CVODE / 3.6e6,
+        unit="h",
+        source=f"estimate from {CVODE:g} ms a beat of O'Hara-Rudy: `cells_speed`",
     )
     report.at_most(
         "share of runs without an orbit",
@@ -363,6 +372,30 @@ def compare_baselines(report: Report, study: Study, trial: Trial) -> None:
                 unit="1",
                 source=f"95 %: {measure.low:.3g} to {measure.high:.3g}",
             )
+
+
+def compare_inputs(report: Report, study: Study, trial: Trial) -> None:
+    """What the verdicts hang on: gradients, and which measurement might change a class."""
+    with progress_bar() as update:
+        found = sensitivities(study, trial, lambda done, total: update("gradients", done, total))
+    named = []
+    for one in found:
+        greatest = max((abs(slope), name) for name, slope in one.ic50.items())[1]
+        if greatest != "IKr":
+            named.append(f"{one.drug}: {greatest}")
+    report.information(
+        "drugs whose score hangs most on binding to hERG",
+        float(len(found) - len(named)),
+        unit="1",
+        source="others " + ", ".join(named),
+    )
+    for drug, name, chance, share in next_measurements(trial, found)[:8]:
+        report.information(
+            f"chance of another class: {drug}, {name}",
+            100 * chance,
+            unit="%",
+            source=f"measured exactly; {100 * share:.0f} % of the variance of its score",
+        )
 
 
 def _counts(name: str) -> dict[str, np.ndarray]:

@@ -141,7 +141,7 @@ def _classes(trial: Trial, left_out: Verdicts | str) -> str:
 
 
 def score_figure(trial: Trial) -> Figure:
-    """Scores of all drugs with their intervals, the safest on top; coloured by known risk."""
+    """Scores of all drugs with their intervals, the most dangerous on top."""
     rows = summary(trial)
     name = "score" if "score" in rows[0] else "apd90_change"
     scale, label = (1000.0, "mean qNet [mC/F]") if name == "score" else (1.0, "ΔAPD90 [ms]")

@@ -123,13 +123,16 @@ def _gradients(trial: Trial, found: Sequence[Sensitivity]) -> str:
     )
 
 
-def _measurements(trial: Trial, found: Sequence[Sensitivity]) -> str:
-    """Which input of which drug, were it known, might change a verdict."""
-    if score_name(trial) != "qnet":
-        return ""
+def next_measurements(
+    trial: Trial, found: Sequence[Sensitivity]
+) -> list[tuple[str, str, float, float]]:
+    """Drug, input, chance that to know it changes the class, its share of the variance.
+
+    The likeliest first; none where drugs cannot be judged.
+    """
     verdicts = judged(trial.score(), trial.categories)
     if isinstance(verdicts, str) or trial.result.shape[2] < 2:
-        return ""
+        return []
     inputs = list(dict.fromkeys(name for one in found for name in one.contributions))
     zero = np.zeros(trial.result.shape[2])
     parts = np.array([[one.contributions.get(name, zero) for name in inputs] for one in found])
@@ -137,17 +140,24 @@ def _measurements(trial: Trial, found: Sequence[Sensitivity]) -> str:
     usable = np.isfinite(parts).all(axis=(1, 2))
     changes = class_changes(trial.score().mean(axis=1), np.nan_to_num(parts), thresholds)
     shares = variance_shares(np.nan_to_num(parts))
-    lines = []
-    for flat in np.argsort(-changes, axis=None, kind="stable")[:12]:
+    rows = []
+    for flat in np.argsort(-changes, axis=None, kind="stable"):
         i, j = np.unravel_index(flat, changes.shape)
         if usable[i] and changes[i, j] >= 0.005:
             name = "its cell" if inputs[j] == CELL else f"block of {inputs[j]}"
-            lines.append(
-                [found[i].drug, name, f"{100 * changes[i, j]:.0f} %", f"{100 * shares[i, j]:.0f} %"]
-            )
+            rows.append((found[i].drug, name, float(changes[i, j]), float(shares[i, j])))
+    return rows
+
+
+def _measurements(trial: Trial, found: Sequence[Sensitivity]) -> str:
+    """Which input of which drug, were it known, might change a verdict."""
+    if score_name(trial) != "qnet" or isinstance(judged(trial.score(), trial.categories), str):
+        return ""
     title = "<h2>For the sceptic: which drug would change class with one more measurement</h2>"
-    if not lines:
+    rows = next_measurements(trial, found)
+    if not rows:
         return title + "<p>None: no input moves a mean score across a threshold.</p>"
+    lines = [[drug, name, f"{100 * p:.0f} %", f"{100 * v:.0f} %"] for drug, name, p, v in rows[:12]]
     heads = ["drug", "measured exactly", "chance of another class", "share of the variance"]
     note = (
         '<p class="note">Of the mean score, to first order in the blocks; binding to hERG has what '
