@@ -25,22 +25,24 @@ class Tissue(eqx.Module):
     tissue. With the mass "lumped", ∇·(D∇V) is the plain second-order stencil K. It conducts too
     slowly where the front is not resolved: across fibres by a third at 0.2 mm. With "blended" it is
 
-        K - Σ_a (∂_a E_a ∂_a)²,   E_a = h √(θ D_aa / 6) for each axis a of the grid,
+        K - Σ_a (∂_a E_a ∂_a)²,   E_a = w h √(θ D_aa / 6) for each axis a of the grid,
         θ = ½ + ¾ s + ¼ s² / (1 + s / 12),   s = h / √(D_aa · 1 ms),
+        w = max(0, 1 - 4 r⁴),   r² = 1 - 1 / (D_aa (D⁻¹)_aa),
 
     which for a plane wave along a are the first two terms of the Neumann series of the inverse of
     a mass 1 + θ h² ∂²/6: θ = 0 is the lumped one, 1 the consistent one of linear elements, and ½
     is exact to the fourth order. θ is fitted to plane waves of the epicardial cell of ten Tusscher
     and Panfilov 2006, for s up to 3.6; it tends to ½ with h, so that errors along the axes fall
-    with h³. Either operator is symmetric in the inner product of nodal volumes, conserves ∫V and
-    raises no energy.
+    with h³. w is 1 where fibres lie along an axis, and 0 from where they are so oblique that the
+    plain stencil no longer conducts too slowly across them. Either operator is symmetric in the
+    inner product of nodal volumes, conserves ∫V and raises no energy.
     """
 
     grid: VoxelGrid = eqx.field(static=True)
     cells: tuple[AbstractCell, ...]
     fibres: Float[Array, "..."] | None
     axis: int = eqx.field(static=True)
-    scale: Any
+    scale: Float[Array, "..."]
     mass: str = eqx.field(static=True)
     # No parameters: a propagation shows only the quotients of σ by them.
     surface_to_volume: float = eqx.field(static=True)  # χ [1/mm]
@@ -86,9 +88,10 @@ class Tissue(eqx.Module):
             raise ValueError(
                 f"fibres have the shape {(d,)} or {(*grid.tags.shape, d)}, not {np.shape(fibres)}"
             )
-        self.grid, self.cells, self.scale, self.mass = grid, cells, scale, mass
+        self.grid, self.cells, self.mass = grid, cells, mass
+        self.scale = jnp.asarray(scale, jnp.result_type(scale, float))
         self.axis = fibres if aligned else -1
-        self.fibres = None if aligned else jnp.asarray(fibres)
+        self.fibres = None if aligned else jnp.asarray(fibres, jnp.result_type(fibres, float))
         self.surface_to_volume, self.capacitance = surface_to_volume, capacitance
         self.conductivity_along = conductivity_along
         self.conductivity_across = conductivity_across
@@ -106,8 +109,11 @@ class Tissue(eqx.Module):
         if self.mass == "lumped":
             return Conduction(self.grid, plain, None)
         h, axes = self.grid.spacing, range(self.grid.dimensions)
-        tensor = self._tensor(along, across)
-        values = {(a, a): _correction(tensor[a, a], h) for a in axes}
+        tensor, inverse = self._tensor(along, across), self._tensor(_over(along), _over(across))
+        values = {
+            (a, a): _aligned(tensor[a, a] * inverse[a, a]) * _correction(tensor[a, a], h)
+            for a in axes
+        }
         return Conduction(self.grid, plain, Stencil(self.grid, values, dtype))
 
     def _tensor(self, along: Any, across: Any) -> dict[tuple[int, int], Any]:
@@ -159,6 +165,16 @@ class Conduction(eqx.Module):
     def _full(self) -> bool:
         """Whether the nodes are all corners of the box, in their order."""
         return len(self.grid.counts) == 1 and len(self.grid.nodes) == math.prod(self.grid.shape)
+
+
+def _over(d: Any) -> Any:
+    """1 / d, and 1 where d is 0."""
+    return 1 / jnp.where(d > 0, d, 1.0)
+
+
+def _aligned(product: Any) -> Any:
+    """w for D_aa (D⁻¹)_aa, which is 1 for an axis of D and above it for others."""
+    return jnp.maximum(0.0, 1 - 4 * (1 - 1 / jnp.maximum(product, 1.0)) ** 2)
 
 
 def _correction(d: Any, h: float) -> Any:
