@@ -50,9 +50,8 @@ def sensitivities(
 ) -> tuple[Sensitivity, ...]:
     """Of every drug of a trial: gradients through the periodic orbit, one orbit a dose and drug."""
     known = study.cell.about.conductances
-    binding = BINDING_FIELDS if any(map(study.binds, study.drugs)) else ()
-    # Fields that the study itself changes come with it: calmodulin, for women, is no conductance.
-    fields = tuple(dict.fromkeys((*known.values(), *study.fields, *binding)))
+    # Not all that the study changes is a conductance: binding, or calmodulin of women.
+    fields = tuple(dict.fromkeys((*known.values(), *study.fields)))
     simulator = dataclasses.replace(study.simulator_of(fields), rtol=1e-7)
     place = [fields.index(name) for name in study.fields]
     usual = np.array([float(getattr(study.cell, name)) for name in fields])

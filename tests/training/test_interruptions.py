@@ -1,19 +1,14 @@
 """A kill at any moment of `twinjax dataset` and `twinjax train` costs nothing that was done."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from surrogates import _archive
+from tests.training._kill import kill_while
 from training import datasets
 from training._parts import Parts
 from training.cli import main
@@ -38,28 +33,6 @@ heart_rate = {low = 60, high = 80, unit = "bpm"}
 RUNS, PART = 40, 8
 TRAINING = ("--members", 2, "--width", 8, "--steps", 400, "--no-baselines", "--json")
 
-# The program itself, but with small parts; after some of them it stops for good in the middle of
-# writing the next, so that the kill comes at the same moment however fast the machine is.
-STALLING = """
-import sys, time
-from training import datasets
-from training._parts import Parts
-from training.cli import main
-
-datasets._PART = {part}
-save, saved = Parts.save, []
-
-def stalling(self, number, arrays):
-    if len(saved) == {whole}:
-        (self.folder / "torn.tmp.npz").write_bytes(b"PK half of a part")
-        time.sleep(600)
-    save(self, number, arrays)
-    saved.append(number)
-
-Parts.save = stalling
-main(sys.argv[1:])
-"""
-
 
 def run(capsys, *arguments):
     """Exit code, stdout and stderr of one command."""
@@ -74,29 +47,6 @@ def succeed(*arguments):
     with pytest.raises(SystemExit) as stopped:
         main([str(argument) for argument in arguments])
     assert stopped.value.code == 0
-
-
-def kill_while(arguments, parts, whole):
-    """Kills a command once `whole` parts are on disk and the next is being written."""
-    program = STALLING.format(part=PART, whole=whole)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        limit = time.monotonic() + 300
-        while not (parts / "torn.tmp.npz").exists():
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < limit, "the command did not come as far as the kill"
-            time.sleep(0.05)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -150,7 +100,7 @@ def killed_dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     (folder / "case.toml").write_text(CASE, encoding="utf-8")
     command = ("dataset", folder / "case.toml", "-o", folder / "data.h5")
-    kill_while(command, folder / ".data.h5.parts", whole=2)
+    kill_while(command, folder / ".data.h5.parts", whole=2, module="datasets", part=PART)
     return folder
 
 
@@ -242,7 +192,13 @@ def test_a_killed_training_goes_on_to_the_same_digit(whole, tmp_path, saved, cap
     assert len(uninterrupted) == 4  # two members of two blocks
     # Killed in the second block of the second member.
     path = tmp_path / "killed.surrogate"
-    kill_while((*command, path), tmp_path / ".killed.surrogate.parts", whole=3)
+    kill_while(
+        (*command, path),
+        tmp_path / ".killed.surrogate.parts",
+        whole=3,
+        module="datasets",
+        part=PART,
+    )
     assert not path.exists()
     saved.clear()
     code, again, _ = run(capsys, *command, path)

@@ -1,16 +1,10 @@
 """A kill in the middle of `twinjax trial` costs nothing that was done and doubles nothing."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 
+from tests.training._kill import kill_while
 from training import trials
 from training._parts import Parts
 from training.cli import main
@@ -31,26 +25,6 @@ table = "drugs.csv"
 [arms]
 doses = [1, 3]
 """
-# The program itself with parts of 2 members; it stops for good while it writes the third part.
-STALLING = """
-import sys, time
-from training import trials
-from training._parts import Parts
-from training.cli import main
-
-trials._PART = 2
-save, saved = Parts.save, []
-
-def stalling(self, number, arrays):
-    if len(saved) == 3:
-        (self.folder / "torn.tmp.npz").write_bytes(b"PK half of a part")
-        time.sleep(600)
-    save(self, number, arrays)
-    saved.append(number)
-
-Parts.save = stalling
-main(sys.argv[1:])
-"""
 
 
 def write(folder):
@@ -67,25 +41,8 @@ def content(path):
 
 def test_a_killed_trial_goes_on_to_the_same_digit(tmp_path, monkeypatch):
     study, out = write(tmp_path / "killed"), tmp_path / "killed" / "trial.h5"
-    process = subprocess.Popen(
-        [sys.executable, "-c", STALLING, "trial", str(study), "-o", str(out)],
-        cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     parts = out.parent / ".trial.h5.parts"
-    try:
-        limit = time.monotonic() + 300
-        while not (parts / "torn.tmp.npz").exists():
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < limit, "the command did not come as far as the kill"
-            time.sleep(0.05)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    kill_while(["trial", study, "-o", out], parts, whole=3, module="trials", part=2)
     assert not out.exists()
 
     monkeypatch.setattr(trials, "_PART", 2)
