@@ -211,7 +211,7 @@ def test_substeps_are_as_few_as_are_stable():
 
 def test_a_stimulus_of_another_grid_is_refused():
     tissue = _cable()
-    with pytest.raises(ValueError, match="a stimulus names 3 nodes, the grid has 25"):
+    with pytest.raises(ValueError, match="a stimulus names 3 nodes, the tissue has 25"):
         propagate(tissue, [Stimulus(np.ones(3, bool), -40.0)], duration=1.0)
 
 

@@ -87,10 +87,10 @@ def propagate(
     saved = None if save_every is None else _whole(save_every, step, "save_every")
     if saved is not None and steps % saved:
         raise ValueError(f"{duration} ms is no whole number of save_every = {save_every} ms")
-    n = len(tissue.grid.nodes)
+    n = sum(tissue.counts)
     for stimulus in stimuli:
         if len(stimulus.where) != n:
-            raise ValueError(f"a stimulus names {len(stimulus.where)} nodes, the grid has {n}")
+            raise ValueError(f"a stimulus names {len(stimulus.where)} nodes, the tissue has {n}")
     share = step if splitting == "godunov" else step / 2
     substeps = _enough(tissue, share, substeps)
     if scheme is None:
@@ -162,22 +162,15 @@ def _propagated(
 ) -> Solution:
     dtype = _dtype(tissue)
     conduction = tissue.conduction(dtype)
-    counts = tissue.grid.counts
+    counts = tissue.counts
     start = tuple(as_arrays(s, jnp.zeros(n, dtype)) for s, n in zip(state, counts, strict=True))
     places = jnp.asarray([s.where for s in stimuli], dtype).reshape(-1, sum(counts))
     threshold, recovered, since = (jnp.asarray(x, dtype) for x in limits)
-    length = loop.step / loop.substeps
+    share = loop.step / 2 if loop.strang else loop.step
     never = jnp.full(sum(counts), jnp.inf, dtype)
 
     def conduct(v: Array) -> Array:
-        for _ in range(loop.substeps):
-            rate = conduction(v)
-            if loop.strang:
-                ahead = v + length / 2 * rate
-                v = v + length / 4 * (rate + conduction(ahead))
-            else:
-                v = v + length * rate
-        return v
+        return conduction.advance(v, share, loop.substeps, second_order=loop.strang)
 
     def step(carry: Any, i: Array) -> Any:
         cells, activation, repolarisation = carry
@@ -225,7 +218,7 @@ def _propagated(
         potentials, chunk = _potential(final)[None], loop.steps
     times = jnp.arange(1, len(potentials) + 1) * jnp.asarray(chunk * loop.step, dtype)
     finite = jnp.all(jnp.isfinite(_potential(final)))
-    stable = length * (0.5 if loop.strang else 1.0) <= conduction.longest_step()
+    stable = share / loop.substeps <= conduction.longest_step()
     result = jnp.where(finite, int(RESULTS.successful), int(RESULTS.nonfinite))
     result = jnp.where(stable, result, int(RESULTS.step_too_long))
     observed = Propagation(activation, repolarisation, potentials, seen)

@@ -96,6 +96,11 @@ class Tissue(eqx.Module):
         self.conductivity_along = conductivity_along
         self.conductivity_across = conductivity_across
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of nodes of each region; nodes of a region follow each other."""
+        return self.grid.counts
+
     def initial_state(self) -> tuple[Any, ...]:
         """The published state of every region's cell, as numbers."""
         return tuple(cell.initial_state() for cell in self.cells)
@@ -143,6 +148,19 @@ class Conduction(eqx.Module):
         if self.correction is not None:
             rate = rate - self.correction.squared(box)
         return self._from_box(rate)
+
+    def advance(
+        self, v: Float[Array, " n"], time: float, substeps: int, *, second_order: bool
+    ) -> Float[Array, " n"]:
+        """V after conduction alone for a while [ms]: forward Euler steps, or Heun's."""
+        length = time / substeps
+        for _ in range(substeps):
+            rate = self(v)
+            if second_order:
+                v = v + length / 2 * (rate + self(v + length * rate))
+            else:
+                v = v + length * rate
+        return v
 
     def longest_step(self) -> Float[Array, ""]:
         """What the forward Euler method is stable up to at least [ms]."""
