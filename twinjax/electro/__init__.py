@@ -1,19 +1,38 @@
 """Electrical propagation: tissue of cells on a grid of voxels, and the loop that runs it."""
 
+from twinjax.electro._action_potential import ActionPotential
+from twinjax.electro._conductivities import Conductivities, fibre_tensor
+from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
 from twinjax.electro._grid import VoxelGrid, slab
+from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
 from twinjax.electro._stencil import Stencil
 from twinjax.electro._tissue import MASSES, Conduction, Tissue
+from twinjax.electro._twelve_leads import ELECTRODES, LEADS, lead_matrix, twelve_leads
 
 __all__ = [
+    "ELECTRODES",
+    "LEADS",
+    "LPS",
     "MASSES",
+    "ActionPotential",
     "Conduction",
+    "Conductivities",
+    "LeadField",
     "Propagation",
     "Stencil",
     "Stimulus",
     "Tissue",
     "VoxelGrid",
+    "electrodes_of_heart",
+    "electrodes_on_torso",
+    "fibre_tensor",
+    "heart_frame",
+    "lead_matrix",
     "longest_step",
     "propagate",
     "slab",
+    "transfer_lead_field",
+    "twelve_leads",
+    "unbounded_lead_field",
 ]
