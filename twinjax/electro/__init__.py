@@ -8,6 +8,7 @@ from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounde
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
 from twinjax.electro._stencil import Stencil
 from twinjax.electro._tissue import MASSES, Conduction, Tissue
+from twinjax.electro._torso import Torso, bounded_lead_field
 from twinjax.electro._twelve_leads import ELECTRODES, LEADS, lead_matrix, twelve_leads
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "Stencil",
     "Stimulus",
     "Tissue",
+    "Torso",
     "VoxelGrid",
+    "bounded_lead_field",
     "electrodes_of_heart",
     "electrodes_on_torso",
     "fibre_tensor",

@@ -18,6 +18,7 @@ from twinjax.geometry._fibres import FibreRule, with_fibres
 from twinjax.geometry._generate import left_ventricle, slab
 from twinjax.geometry._gmsh import biventricle, tetrahedralise
 from twinjax.geometry._inspect import MeshReport, check, inspect
+from twinjax.geometry._locate import Interpolation, locate
 from twinjax.geometry._mesh import Mesh, replace
 from twinjax.geometry._surface import (
     Surface,
@@ -31,6 +32,7 @@ __all__ = [
     "Coordinates",
     "FibreRule",
     "Fields",
+    "Interpolation",
     "Mesh",
     "MeshReport",
     "Surface",
@@ -52,6 +54,7 @@ __all__ = [
     "interface",
     "largest_part",
     "left_ventricle",
+    "locate",
     "long_axis",
     "parts",
     "reorder",
