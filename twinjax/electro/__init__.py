@@ -2,10 +2,12 @@
 
 from twinjax.electro._action_potential import ActionPotential
 from twinjax.electro._conductivities import Conductivities, fibre_tensor
+from twinjax.electro._eikonal import Eikonal, activation_times
 from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
 from twinjax.electro._grid import VoxelGrid, slab
 from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
+from twinjax.electro._roots import AbstractRoots, RootNodes, RootPoints
 from twinjax.electro._stencil import Stencil
 from twinjax.electro._tissue import MASSES, Conduction, Tissue
 from twinjax.electro._torso import Torso, bounded_lead_field
@@ -16,16 +18,21 @@ __all__ = [
     "LEADS",
     "LPS",
     "MASSES",
+    "AbstractRoots",
     "ActionPotential",
     "Conduction",
     "Conductivities",
+    "Eikonal",
     "LeadField",
     "Propagation",
+    "RootNodes",
+    "RootPoints",
     "Stencil",
     "Stimulus",
     "Tissue",
     "Torso",
     "VoxelGrid",
+    "activation_times",
     "bounded_lead_field",
     "electrodes_of_heart",
     "electrodes_on_torso",

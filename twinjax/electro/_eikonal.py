@@ -1,0 +1,200 @@
+"""Activation times from the anisotropic eikonal equation on tetrahedra.
+
+√(∇T · V ∇T) = 1 with V = v_f² f⊗f + v_s² s⊗s + v_n² n⊗n in every cell, and on the triangles of
+fast layers |∇T| v = 1 within the surface. T is linear in each simplex; nodes are shared, so that
+the layer and the wall excite each other.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twinjax._parameters import parameter, set_parameters
+from twinjax.electro._front import EDGES, Simplices, solve_front
+from twinjax.electro._roots import AbstractRoots, Near
+from twinjax.fem._rows import segment_mean
+from twinjax.geometry import Mesh, Surface
+from twinjax.geometry._surface import require
+from twinjax.geometry._topology import volumes
+
+_WALL = (
+    "Caldwell et al. 2009, Circ Arrhythm Electrophysiol 2:433 (pig, left ventricle: "
+    "0.67, 0.30 and 0.17 m/s along fibres, across them in the sheet, and across sheets)"
+)
+_LAYER = "Gillette et al. 2021, Med Image Anal 71:102080 (a fast layer in place of Purkinje fibres)"
+
+
+class Eikonal(eqx.Module):
+    """Tissue in which a front moves with given velocities, for `activation_times`.
+
+    **Arguments:** `mesh` of tetrahedra with frames; `fast_layers`, surfaces among
+    `Surface.LV_ENDO` and `Surface.RV_ENDO` on whose facets activation also spreads within the
+    surface, with velocities of their own: what Purkinje fibres do there. It has no thickness, so
+    that the mesh does not matter. Velocities [m/s] by keyword: those of the wall are numbers or
+    arrays (cell), those of layers numbers or arrays (facet of that surface).
+
+    A layer is a triangle mesh, coupled to the wall through its nodes.
+
+    Raises `ValueError` for hexahedra, a mesh without frames, cells without positive volume, or a
+    layer that the mesh has no facets of.
+    """
+
+    points: Float[Array, "node 3"]
+    frames: Float[Array, "cell 3 3"]
+    wall: Simplices
+    layers: tuple[Simplices, ...]
+    fast_layers: tuple[Surface, ...] = eqx.field(static=True)
+    velocity_fibre: Any = parameter(0.67, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
+    velocity_sheet: Any = parameter(0.30, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
+    velocity_normal: Any = parameter(0.17, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
+    velocity_lv_endo: Any = parameter(1.5, unit="m/s", bounds=(0.1, 5.0), cite=_LAYER)
+    velocity_rv_endo: Any = parameter(1.5, unit="m/s", bounds=(0.1, 5.0), cite=_LAYER)
+
+    def __init__(self, mesh: Mesh, *, fast_layers: Sequence[Surface] = (), **velocities: Any):
+        if mesh.cells.shape[1] != 4:
+            raise ValueError("the eikonal equation needs tetrahedra: divide by as_tetrahedra")
+        if mesh.frames is None:
+            raise ValueError("the mesh has no frames: with_fibres gives fibres by rule")
+        if not isinstance(mesh.points, jax.core.Tracer):
+            bad = int(np.sum(~(volumes(mesh) > 0)))
+            if bad:
+                raise ValueError(f"{bad} cells have no positive volume: flip_inverted turns them")
+        for layer in fast_layers:
+            if layer not in _VELOCITY:
+                raise ValueError(f"a fast layer is LV_ENDO or RV_ENDO, not {layer!r}")
+        require(mesh, *fast_layers)
+        set_parameters(self, {}, velocities)
+        self.points = jnp.asarray(mesh.points)
+        self.frames = jnp.asarray(mesh.frames)
+        count = len(mesh.points)
+        self.wall = Simplices(mesh.cells, count)
+        self.layers = tuple(
+            Simplices(mesh.facets[mesh.facet_tags == int(layer)], count) for layer in fast_layers
+        )
+        self.fast_layers = tuple(fast_layers)
+
+    def squares(self) -> tuple[Float[Array, "simplex edge"], ...]:
+        """Squared travel times [ms²] along the edges of the wall's cells, then of each layer."""
+        ends = self.points[self.wall.nodes]
+        edges = ends[:, EDGES[4][:, 1]] - ends[:, EDGES[4][:, 0]]
+        along = jnp.einsum("cei,cij->cej", edges, self.frames)
+        slow = self._slowness(len(self.wall.nodes))
+        found = [jnp.sum(along**2 * slow[:, None, :] ** 2, axis=2)]
+        for layer, velocity in zip(self.layers, self._layer_velocities(), strict=True):
+            ends = self.points[layer.nodes]
+            edges = ends[:, EDGES[3][:, 1]] - ends[:, EDGES[3][:, 0]]
+            found.append(jnp.sum(edges**2, axis=2) / velocity[:, None] ** 2)
+        return tuple(found)
+
+    def near(self) -> Near:
+        """The tissue around each node, for roots that are points."""
+        count, dtype = len(self.points), self.points.dtype
+        ends = self.points[self.wall.nodes]
+        a, b, c = (ends[:, k] - ends[:, 0] for k in (1, 2, 3))
+        volume = jnp.abs(jnp.sum(jnp.cross(a, b) * c, axis=1))
+        slow = self._slowness(len(volume))
+        metric = jnp.einsum("cik,ck,cjk->cij", self.frames, slow**2, self.frames)
+        edges = ends[:, EDGES[4][:, 1]] - ends[:, EDGES[4][:, 0]]
+        mean_edge = jnp.mean(jnp.sqrt(jnp.sum(edges**2, axis=2)))
+        fast, layer = jnp.ones(count, dtype), jnp.zeros(count, bool)
+        normal = jnp.zeros((count, 3, 3), dtype)
+        for simplices, velocity in zip(self.layers, self._layer_velocities(), strict=True):
+            ends = self.points[simplices.nodes]
+            vector = jnp.cross(ends[:, 1] - ends[:, 0], ends[:, 2] - ends[:, 0])
+            area = jnp.sqrt(jnp.sum(vector**2, axis=1))
+            unit = vector / area[:, None]
+            there = jnp.zeros(count, bool).at[simplices.nodes.ravel()].set(True)
+            outer = unit[:, :, None] * unit[:, None, :]
+            tensor = segment_mean(outer, simplices.nodes, area, count)
+            mean = segment_mean(velocity, simplices.nodes, area, count)
+            # Of two layers at one node, the faster.
+            ours = there & (~layer | (mean > fast))
+            fast = jnp.where(ours, mean, fast)
+            normal = jnp.where(ours[:, None, None], tensor, normal)
+            layer = layer | there
+        tensors = segment_mean(metric, self.wall.nodes, volume, count)
+        return Near(self.points, tensors, mean_edge, normal, layer, fast)
+
+    def _slowness(self, cells: int) -> Array:
+        """(cell, 3) in ms/mm, of fibre, sheet and normal."""
+        wall = (self.velocity_fibre, self.velocity_sheet, self.velocity_normal)
+        names = ("velocity_fibre", "velocity_sheet", "velocity_normal")
+        columns = [_a_simplex(n, v, cells) for n, v in zip(names, wall, strict=True)]
+        return 1 / jnp.stack(columns, axis=1)
+
+    def _layer_velocities(self) -> list[Array]:
+        names = [_VELOCITY[layer] for layer in self.fast_layers]
+        return [
+            _a_simplex(name, getattr(self, name), len(layer.nodes))
+            for name, layer in zip(names, self.layers, strict=True)
+        ]
+
+
+_VELOCITY = {Surface.LV_ENDO: "velocity_lv_endo", Surface.RV_ENDO: "velocity_rv_endo"}
+
+
+def _a_simplex(name: str, value: Any, count: int) -> Array:
+    velocity = jnp.asarray(value, jnp.result_type(float))
+    if velocity.shape not in ((), (count,)):
+        raise ValueError(f"{name} is a number or has the shape ({count},), not {velocity.shape}")
+    return jnp.broadcast_to(velocity, (count,))
+
+
+def activation_times(
+    tissue: Eikonal,
+    roots: AbstractRoots,
+    *,
+    guess: Float[Array | np.ndarray, " node"] | None = None,
+    max_sweeps: int | None = None,
+    throw: bool = True,
+) -> Float[Array, " node"]:
+    """When the front that starts at the roots reaches each node [ms].
+
+    The least times that no local update lowers: for every tetrahedron the earliest arrival at a
+    corner from the opposite face, for every triangle of a layer from the opposite edge, minimised
+    exactly (`twinjax.electro._local_update`). First order in the size of cells. Derivatives by
+    velocities, frames, points of the mesh, onsets and points of roots, in forward and reverse
+    mode, are those of the discrete solution, by the implicit-function rule.
+
+    **Arguments:** `guess`: times of a similar case, such as the step before in an optimisation. It
+    changes the work, not the result: paths are taken from it, not times. `max_sweeps` (default:
+    ten times the number of nodes) bounds the work. With `throw=False` nodes that nothing reaches
+    have an infinite time, and all have where sweeps did not suffice.
+
+    Raises an error at run time if a node is not reached, a velocity is not above 0, or sweeps do
+    not suffice; `ValueError` for arrays that do not fit the mesh.
+    """
+    count = len(tissue.points)
+    if guess is not None and guess.shape != (count,):
+        raise ValueError(f"a guess has the shape ({count},), one time a node, not {guess.shape}")
+    return _activation_times(tissue, roots, guess, max_sweeps or 10 * count, throw)
+
+
+@eqx.filter_jit
+def _activation_times(
+    tissue: Eikonal, roots: AbstractRoots, guess: Array | None, max_sweeps: int, throw: bool
+) -> Array:
+    squares = tissue.squares()
+    parts = tuple(zip((tissue.wall, *tissue.layers), squares, strict=True))
+    front = solve_front(parts, roots.arrivals(tissue), guess, max_sweeps)
+    times = jnp.where(front.settled, front.times, jnp.inf)
+    if not throw:
+        return times
+    good = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s) & (s > 0)) for s in squares]))
+    times = eqx.error_if(times, ~good, "velocities must be above 0 m/s, and points finite")
+    times = eqx.error_if(
+        times,
+        ~front.settled,
+        "times did not settle within max_sweeps: raise it, or look for flat cells by inspect",
+    )
+    return eqx.error_if(
+        times,
+        jnp.any(~jnp.isfinite(times)),
+        "the front does not reach every node: give each connected part of the mesh a root "
+        "(inspect counts the parts), or take throw=False, which leaves their times infinite",
+    )
