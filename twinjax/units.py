@@ -70,7 +70,7 @@ _KINDS: dict[str, dict[str, int | Fraction]] = {
     "mass": {"kg": 1, "g": Fraction(1, 1000)},
     "density": {"kg/m3": 1, "g/cm3": 1000, "g/mL": 1000},
     "viscosity": {"Pa·s": 1, "mPa·s": Fraction(1, 1000)},
-    "voltage": {"V": 1, "mV": Fraction(1, 1000)},
+    "voltage": {"V": 1, "mV": Fraction(1, 1000), "µV": Fraction(1, 10**6)},
     "current": {
         "A": 1,
         "µA": Fraction(1, 10**6),
@@ -215,7 +215,7 @@ class UnitError(ValueError):
 
 def _spelling(text: str) -> str:
     plain = text.strip().translate(_TRANSLATE)
-    return "µ" + plain[1:] if plain in ("um", "uA", "uF") else plain
+    return "µ" + plain[1:] if plain in ("um", "uA", "uF", "uV") else plain
 
 
 _LOOKUP = {_spelling(name): name for name in _TABLE} | {

@@ -2,6 +2,12 @@
 
 from twinjax.electro._action_potential import ActionPotential
 from twinjax.electro._conductivities import Conductivities, fibre_tensor
+from twinjax.electro._ecg_features import (
+    EcgAgreement,
+    EcgFeatures,
+    ecg_agreement,
+    ecg_features,
+)
 from twinjax.electro._eikonal import Eikonal, activation_times
 from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
 from twinjax.electro._grid import VoxelGrid, slab
@@ -22,6 +28,8 @@ __all__ = [
     "ActionPotential",
     "Conduction",
     "Conductivities",
+    "EcgAgreement",
+    "EcgFeatures",
     "Eikonal",
     "LeadField",
     "Propagation",
@@ -34,6 +42,8 @@ __all__ = [
     "VoxelGrid",
     "activation_times",
     "bounded_lead_field",
+    "ecg_agreement",
+    "ecg_features",
     "electrodes_of_heart",
     "electrodes_on_torso",
     "fibre_tensor",

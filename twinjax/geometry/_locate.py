@@ -47,6 +47,8 @@ def locate(mesh: Mesh, points: Float[np.ndarray, "point 3"]) -> Interpolation:
     weights = np.zeros((len(places), 4))
     for neighbours in _NEIGHBOURS:
         left = np.flatnonzero((cells < 0) | (weights.min(axis=1) < -1e-9))
+        if not len(left):
+            break
         for part in np.array_split(left, max(1, len(left) * neighbours // 500_000)):
             _, near = tree.query(places[part], k=min(neighbours, len(corners)))
             near = near.reshape(len(part), -1)

@@ -43,6 +43,7 @@ from twinjax.io._cohort import (
     read_cohort,
 )
 from twinjax.io._defaults import DEFAULT_METHODS, DEFAULT_SDS, METHODS, DefaultSD, find_default
+from twinjax.io._ecg import EcgRecord, median_beat, read_ecg
 from twinjax.io._errors import MeasurementError
 from twinjax.io._hdf5 import from_hdf5, to_hdf5
 from twinjax.io._measurements import (
@@ -80,6 +81,7 @@ __all__ = [
     "Cohort",
     "Column",
     "DefaultSD",
+    "EcgRecord",
     "Exclusion",
     "Measurement",
     "MeasurementError",
@@ -95,8 +97,10 @@ __all__ = [
     "from_hdf5",
     "inconsistencies",
     "measure",
+    "median_beat",
     "neighbourhoods",
     "read_cohort",
+    "read_ecg",
     "read_igb",
     "read_measurements",
     "read_mesh",
