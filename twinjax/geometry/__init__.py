@@ -1,6 +1,7 @@
 """Meshes: their checks and repairs, simple shapes, surfaces, coordinates and fibres."""
 
 from twinjax.geometry._coordinates import Coordinates, Fields, coordinates, fields, long_axis
+from twinjax.geometry._divide import divided
 from twinjax.geometry._edit import (
     as_tetrahedra,
     bandwidth,
@@ -43,6 +44,7 @@ __all__ = [
     "boundary",
     "check",
     "coordinates",
+    "divided",
     "drop_orphans",
     "drop_repeated",
     "edges",
