@@ -54,6 +54,7 @@ def propagate(
     splitting: str = "godunov",
     scheme: AbstractScheme | None = None,
     state: Any = None,
+    after: Solution | None = None,
     threshold: float = 0.0,
     recovered: float = -70.0,
     since: float = 0.0,
@@ -69,17 +70,19 @@ def propagate(
 
     **Arguments:** `duration` and `step` [ms]; `substeps` (default: as few as are stable); `scheme`
     of the cells (default: `RushLarsen` for "godunov", `RushLarsen2` for "strang"; it does not stop
-    at the switches of models that have them); `state` of another solution (default: the published
-    one); `threshold` and `recovered` [mV] of the two times, which count from `since` [ms] on;
-    `save_every` [ms] keeps potentials, `trace` those of a few nodes at every step. With
-    `throw=False` a failure is only in the solution's result.
+    at the switches of models that have them); `state` of another solution to begin with at 0 ms
+    (default: the published one), or `after`, a solution to go on from: at the time where it ended,
+    with the crossings that it saw; `threshold` and `recovered` [mV] of the two times, which count
+    from `since` [ms] on; `save_every` [ms] keeps potentials, `trace` those of a few nodes at every
+    step. With `throw=False` a failure is only in the solution's result.
 
     **Returns:** `Solution` with a `Propagation`, times [ms] of its potentials (the end, if none
-    are asked for), and the state of every region's cells. Crossings are interpolated linearly in
-    time. Reverse mode keeps about 2 √n states of n steps.
+    are asked for), and the state of every region's cells. Its `stats` have the number of `steps`
+    since 0 ms, and of `substeps`. Crossings are interpolated linearly in time. Reverse mode keeps
+    about 2 √n states of n steps.
 
     Raises `ValueError` for lengths of time that do not fit each other, an unknown splitting, a
-    stimulus of another grid, too few substeps, or none where they cannot be chosen.
+    stimulus or a solution of another tissue, too few substeps, or none where they cannot be chosen.
     """
     if splitting not in SPLITTINGS:
         raise ValueError(unknown_name("splitting", splitting, SPLITTINGS))
@@ -95,10 +98,20 @@ def propagate(
     substeps = _enough(tissue, share, substeps)
     if scheme is None:
         scheme = RushLarsen() if splitting == "godunov" else RushLarsen2()
+    seen = None
+    if after is not None:
+        if state is not None:
+            raise ValueError("give a state to begin with or a solution to go on after, not both")
+        _fits(after, n, step)
+        state, seen = after.state, after.observations
     state = tissue.initial_state() if state is None else state
+    first = 0 if after is None else after.stats["steps"]
     loop = _Loop(scheme, steps, saved, step, substeps, splitting == "strang", tuple(trace))
     limits = (threshold, recovered, since)
-    return _propagated(tissue, tuple(stimuli), state, loop, limits, throw)
+    crossings = None if seen is None else (seen.activation, seen.repolarisation)
+    return _propagated(
+        tissue, tuple(stimuli), state, crossings, jnp.asarray(first), loop, limits, throw
+    )
 
 
 def longest_step(tissue: Tissue) -> Float[Array, ""]:
@@ -140,6 +153,20 @@ def _whole(length: float, step: float, name: str) -> int:
     return count
 
 
+def _fits(after: Solution, n: int, step: float) -> None:
+    nodes = len(after.observations.activation)
+    if nodes != n:
+        raise ValueError(f"the solution to go on after has {nodes} nodes, the tissue has {n}")
+    if isinstance(after.times, jax.core.Tracer):
+        return
+    steps, end = int(after.stats["steps"]), float(after.times[-1])
+    if abs(steps * step - end) > 1e-5 * end:
+        raise ValueError(
+            f"the solution to go on after took {steps} steps for {end:g} ms: go on with a step of "
+            f"{end / steps:.6g} ms, not {step:g}"
+        )
+
+
 class _Loop(eqx.Module):
     """What a compiled loop is made for."""
 
@@ -158,7 +185,14 @@ def _dtype(tissue: Tissue) -> Any:
 
 @eqx.filter_jit
 def _propagated(
-    tissue: Tissue, stimuli: tuple, state: Any, loop: _Loop, limits: tuple, throw: bool
+    tissue: Tissue,
+    stimuli: tuple,
+    state: Any,
+    crossings: tuple | None,
+    first: Array,
+    loop: _Loop,
+    limits: tuple,
+    throw: bool,
 ) -> Solution:
     dtype = _dtype(tissue)
     conduction = tissue.conduction(dtype)
@@ -168,21 +202,28 @@ def _propagated(
     threshold, recovered, since = (jnp.asarray(x, dtype) for x in limits)
     share = loop.step / 2 if loop.strang else loop.step
     never = jnp.full(sum(counts), jnp.inf, dtype)
+    crossed = (never, never) if crossings is None else tuple(x.astype(dtype) for x in crossings)
+    end = first + loop.steps
 
     def conduct(v: Array) -> Array:
         return conduction.advance(v, share, loop.substeps, second_order=loop.strang)
 
-    def step(carry: Any, i: Array) -> Any:
+    def react(cells: Any, current: Array) -> Any:
+        parts = zip(tissue.cells, cells, _split(current, counts), strict=True)
+        return tuple(loop.scheme.step(c, s, inward, loop.step)[0] for c, s, inward in parts)
+
+    def step(carry: Any, number: Array) -> Any:
         cells, activation, repolarisation = carry
-        time = i.astype(dtype) * loop.step
+        time = number.astype(dtype) * loop.step
+        going = number < end
         before = _potential(cells)
         if loop.strang:
             cells = _with_potential(cells, conduct(before))
         current = _current(stimuli, places, time + loop.step / 2)
-        after = []
-        for cell, s, inward in zip(tissue.cells, cells, _split(current, counts), strict=True):
-            after.append(loop.scheme.step(cell, s, inward, loop.step)[0])
-        v = conduct(_potential(after))
+        # A branch is compiled by itself. Otherwise XLA's CPU compiler, which drops optimisation
+        # barriers early, repeats the sum of currents in every term of the stencil: twice the time.
+        cells = jax.lax.cond(going, react, lambda cells, _: cells, cells, current)
+        v = jnp.where(going, conduct(_potential(cells)), before)
 
         def crossing(level: Array) -> Array:
             rise = v - before
@@ -194,35 +235,32 @@ def _propagated(
         activation = jnp.where(up, crossing(threshold), activation)
         repolarisation = jnp.where(down, crossing(recovered), repolarisation)
         seen = v[jnp.asarray(loop.trace, int)]
-        return (_with_potential(after, v), activation, repolarisation), seen
+        return (_with_potential(cells, v), activation, repolarisation), seen
 
     # Steps in chunks of about √n: reverse mode keeps the state between chunks, then within one.
+    # Those of the last chunk that lie beyond the end do nothing.
     chunk = loop.saved if loop.saved is not None else max(1, math.isqrt(loop.steps))
+    chunks = -(-loop.steps // chunk)
 
     @jax.checkpoint
     def run(carry: Any, numbers: Array) -> Any:
         carry, seen = jax.lax.scan(jax.checkpoint(step), carry, numbers)
         return carry, (seen, None if loop.saved is None else _potential(carry[0]))
 
-    numbers = jnp.arange(loop.steps)
-    whole = loop.steps // chunk * chunk
-    carry, (seen, potentials) = jax.lax.scan(
-        run, (start, never, never), numbers[:whole].reshape(-1, chunk)
-    )
-    seen = seen.reshape(whole, len(loop.trace))
-    if whole < loop.steps:
-        carry, (rest, _) = run(carry, numbers[whole:])
-        seen = jnp.concatenate([seen, rest])
+    numbers = (first + jnp.arange(chunks * chunk)).reshape(chunks, chunk)
+    carry, (seen, potentials) = jax.lax.scan(run, (start, *crossed), numbers)
+    seen = seen.reshape(chunks * chunk, len(loop.trace))[: loop.steps]
     final, activation, repolarisation = carry
     if potentials is None:
         potentials, chunk = _potential(final)[None], loop.steps
-    times = jnp.arange(1, len(potentials) + 1) * jnp.asarray(chunk * loop.step, dtype)
+    ends = first + chunk * jnp.arange(1, len(potentials) + 1)
+    times = ends.astype(dtype) * loop.step
     finite = jnp.all(jnp.isfinite(_potential(final)))
     stable = share / loop.substeps <= conduction.longest_step()
     result = jnp.where(finite, int(RESULTS.successful), int(RESULTS.nonfinite))
     result = jnp.where(stable, result, int(RESULTS.step_too_long))
     observed = Propagation(activation, repolarisation, potentials, seen)
-    stats = {"substeps": jnp.asarray(loop.substeps)}
+    stats = {"steps": end, "substeps": jnp.asarray(loop.substeps)}
     return _finish(Solution(times, observed, final, stats, result), throw)
 
 
