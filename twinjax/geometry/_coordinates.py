@@ -91,7 +91,8 @@ def coordinates(mesh: Mesh, solved: Fields | None = None) -> Coordinates:
     across = jnp.zeros_like(solved.epi)
     if right.any():
         across = solve_dirichlet(p1.stiffness(), left | right, (right & ~left).astype(float))
-    depth = 1 - solved.epi
+    # Linear elements with obtuse angles overshoot by a percent or so.
+    depth, across = 1 - jnp.clip(solved.epi, 0, 1), jnp.clip(across, 0, 1)
     return Coordinates(
         transmural=1 - depth * jnp.abs(1 - 2 * across),
         apicobasal=_evenly(p1, solved.apex),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
+from twinjax.geometry._cavities import inside_of_cavities
 from twinjax.geometry._mesh import Mesh, replace
 from twinjax.geometry._topology import areas, boundary, parts, tags_of
 
@@ -58,24 +59,54 @@ def surfaces_from_points(
 
 
 def find_surfaces(mesh: Mesh) -> Mesh:
-    """Base, epicardium and endocardia of one or two ventricles cut off flat at the base.
+    """Base, epicardium and endocardia of one or two ventricles.
 
-    The boundary is divided into patches at edges sharper than 40°. The flat patch of greatest
-    area is the base; other flat patches in its plane belong to it. What remains falls into
-    connected parts: the largest is the epicardium; of two others, that farther from it (median
-    distance of its nodes, the wall's thickness) is the left endocardium.
+    Where they are cut off flat, the boundary is divided into patches at edges sharper than 40°.
+    The flat patch of greatest area is the base; other flat patches in its plane belong to it. What
+    remains falls into connected parts, the largest of which is the epicardium. Without a flat base,
+    as where valves were cut off, endocardia are what a ball of 0.35 of the longest side does not
+    reach from outside, and the base is the rim around their mouths; on two such meshes whose tags
+    are known 2 and 4 % of the area differed, at the rims. Of two endocardia, that farther from the
+    epicardium (median distance of its nodes, the wall's thickness) is the left one.
 
-    Raises `ValueError` if there is no flat base, or if other than two or three surfaces remain:
-    then tag the facets, for example by `surfaces_from_points`.
+    Raises `ValueError` if other than one or two endocardia are found: then tag the facets, for
+    example by `surfaces_from_points`.
     """
+    facets, _ = boundary(mesh)
+    found = _by_flat_base(np.asarray(mesh.points), facets)
+    if found is None:
+        found = _by_cavities(mesh, facets)
+    return replace(mesh, facets=facets, facet_tags=found)
+
+
+def _by_cavities(mesh: Mesh, facets: np.ndarray) -> np.ndarray:
+    found = inside_of_cavities(mesh)
+    points = np.asarray(mesh.points)
+    tags = np.where(found == -2, int(Surface.BASE), int(Surface.EPI)).astype(np.int32)
+    outside = points[np.unique(facets[found == -1])]
+    inside = [points[np.unique(facets[found == which])] for which in range(int(found.max()) + 1)]
+    for which, surface in zip(_thickest_first(outside, inside), _INSIDE_OUT[1:], strict=False):
+        tags[found == which] = int(surface)
+    return tags
+
+
+def _thickest_first(outside: np.ndarray, inside: list[np.ndarray]) -> list[int]:
+    """The endocardia by the thickness of their walls: the left one comes first."""
     from scipy.spatial import cKDTree
 
-    points = np.asarray(mesh.points)
-    facets, _ = boundary(mesh)
+    epi = cKDTree(outside)
+    depth = [np.median(epi.query(points)[0]) for points in inside]
+    return [int(i) for i in np.argsort(depth)[::-1]]
+
+
+def _by_flat_base(points: np.ndarray, facets: np.ndarray) -> np.ndarray | None:
+    """The tags of facets, if there is a flat base and one or two ventricles below it."""
     vector = areas(points, facets)
     area = np.linalg.norm(vector, axis=1)
     normal = vector / np.maximum(area, 1e-300)[:, None]
     base = _base(points, facets, vector, area, normal)
+    if base is None:
+        return None
     tags = np.full(len(facets), int(Surface.BASE), np.int32)
     others = np.flatnonzero(~base)
     part = parts(facets[others], len(points))
@@ -83,21 +114,13 @@ def find_surfaces(mesh: Mesh) -> Mesh:
     counts = np.bincount(part, weights=area[others])
     real = np.flatnonzero(counts > 0.01 * counts.sum())
     if len(real) not in (2, 3):
-        raise ValueError(
-            f"without its base the boundary falls into {len(real)} surfaces, not into 2 (one "
-            "ventricle) or 3 (two): tag the facets of the mesh"
-        )
+        return None
     real = real[np.argsort(-counts[real], kind="stable")]
-    inside = real[1:]
-    if len(inside) == 2:
-        epi = cKDTree(points[np.unique(facets[others[part == real[0]]])])
-        depth = [
-            np.median(epi.query(points[np.unique(facets[others[part == p]])])[0]) for p in inside
-        ]
-        inside = inside[np.argsort(depth)[::-1]]
+    surfaces = [points[np.unique(facets[others[part == p]])] for p in real]
+    inside = real[1:][_thickest_first(surfaces[0], surfaces[1:])]
     for number, surface in zip([real[0], *inside], _INSIDE_OUT, strict=False):
         tags[others[part == number]] = int(surface)
-    return replace(mesh, facets=facets, facet_tags=tags)
+    return tags
 
 
 _INSIDE_OUT = (Surface.EPI, Surface.LV_ENDO, Surface.RV_ENDO)
@@ -109,15 +132,15 @@ def _base(
     vector: np.ndarray,
     area: np.ndarray,
     normal: np.ndarray,
-) -> np.ndarray:
-    """Which facets are the base's."""
+) -> np.ndarray | None:
+    """Which facets are the base's, if any patch is flat."""
     label = _patches(facets, normal)
     total = np.bincount(label, weights=area)
     mean = np.stack([np.bincount(label, weights=vector[:, i]) for i in range(3)], axis=1)
     flatness = np.linalg.norm(mean, axis=1) / np.maximum(total, 1e-300)
     flat = (flatness > _FLAT) & (total > 0.01 * total.sum())
     if not flat.any():
-        raise ValueError("the boundary has no flat base: tag the facets of the mesh")
+        return None
     largest = int(np.argmax(np.where(flat, total, 0)))
     direction = mean[largest] / np.linalg.norm(mean[largest])
     height = points[facets].mean(axis=1) @ direction
