@@ -2,7 +2,7 @@
 
 The closed surface of Schuler et al. 2021 (Med Image Anal 74:102247, geometry 1), filled with
 tetrahedra, its surfaces by the labels that come with it; and the ventricles cut out of a whole
-heart with outflow tracts (Gerach et al. 2021, Mathematics 9:1247), their surfaces found by geometry.
+heart with outflow tracts (Gerach et al. 2021, Mathematics 9:1247), its surfaces found by geometry.
 
 What is measured, by distances to the triangles of the surfaces and not by the harmonic fields that
 made fibres and coordinates: the normal of the wall is the way from the nearest point of one of its
