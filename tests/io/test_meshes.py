@@ -190,7 +190,7 @@ def test_real_surfaces(shared, file, points, triangles):
         ("a.msh", "", "a.msh is truncated"),
         ("a.h5", "not HDF5", "truncated or damaged"),
         ("a.pts", "2\n0 0 0\n", "announces 2 rows"),
-        ("a.pts", "two\n0 0 0\n", "is damaged"),
+        ("a.pts", "two\n0 0 0\n", "is truncated or of another format"),
         ("a.elem", "1\nTt 0 1 2 3 1\n", "there is no file"),
     ],
 )

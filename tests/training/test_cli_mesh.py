@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from training.cli import main
-from twinjax.geometry import FibreRule, Mesh, Surface, inspect, left_ventricle, replace
+from twinjax.geometry import (
+    FibreRule,
+    Mesh,
+    Surface,
+    inspect,
+    left_ventricle,
+    replace,
+    scaled,
+    slab,
+)
 from twinjax.io import read_mesh, write_mesh
 
 
@@ -140,3 +149,93 @@ def test_mistakes_are_one_sentence(tmp_path, capsys, heart):
         assert len(sentences) == 1, (arguments, err)
         assert part in sentences[0], (arguments, err)
         assert "Traceback" not in out + err
+
+
+def _broken(folder, heart):
+    """Files that are no sound mesh, the exit code of info, and parts of what info and fibres say.
+
+    Nothing for fibres means that it warns at most.
+    """
+    import h5py
+
+    def written(name, mesh):
+        write_mesh(mesh, folder / name)
+        return name
+
+    def cut(name):
+        whole = (folder / written(name, heart)).read_bytes()
+        (folder / name).write_bytes(whole[: round(0.6 * len(whole))])
+        return name
+
+    points = heart.points.copy()
+    points[5] = np.nan
+    beside = np.concatenate([heart.points, heart.points + 200])
+    twice = np.concatenate([heart.cells, heart.cells + len(heart.points)])
+    frames = np.zeros((len(heart.cells), 3, 3))
+    (folder / "text.vtk").write_text("no mesh")
+    (folder / "bytes.pts").write_bytes(bytes(range(256)))
+    (folder / "alone.pts").write_text("1\n0 0 0\n")
+    (folder / "empty.vtu").write_bytes(b"")
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["x"] = 1
+    written("msh.msh", heart)
+    (folder / "msh.vtu").write_bytes((folder / "msh.msh").read_bytes())
+    flat = replace(heart, points=heart.points * np.array([1.0, 1.0, 0.0]))
+    return [
+        (cut("cut.vtu"), 2, "cut.vtu is truncated", "is truncated"),
+        (cut("cut.msh"), 2, "cut.msh is truncated", "is truncated"),
+        (cut("cut.vtk"), 2, "cut.vtk is truncated", "is truncated"),
+        (cut("cut.xdmf"), 2, "cut.xdmf is truncated", "is truncated"),
+        (cut("cut.pts"), 2, "not a count, then 3 numbers a line", "truncated or of another"),
+        ("text.vtk", 2, "of an unknown form", "of an unknown form"),
+        ("msh.vtu", 2, "of an unknown form", "of an unknown form"),
+        ("bytes.pts", 2, "truncated or of another format", "truncated or of another"),
+        ("alone.pts", 2, "alone.elem", "alone.elem"),
+        ("empty.vtu", 2, "of an unknown form", "of an unknown form"),
+        ("other.h5", 2, "no mesh of FEniCS", "no mesh of FEniCS"),
+        (
+            written("nan.vtu", replace(heart, points=points)),
+            0,
+            "1 nodes have a coordinate",
+            "1 nodes have a coordinate",
+        ),
+        (
+            written("two.vtu", Mesh(beside, twice)),
+            0,
+            "the mesh falls into 2 parts",
+            "falls into 2 parts (largest_part keeps one); see `twinjax mesh convert --repair`",
+        ),
+        (
+            written("lone.vtu", Mesh(np.concatenate([heart.points, [[0.0, 0, 0]]]), heart.cells)),
+            0,
+            "1 nodes belong to no cell",
+            "1 nodes belong to no cell",
+        ),
+        (written("flat.vtu", flat), 0, "cells have no volume", "cells have no volume"),
+        (written("um.vtu", scaled(heart, 1000.0)), 0, "read the file with the unit 'µm'", None),
+        (written("zero.vtu", replace(heart, frames=frames)), 0, "a frame without direction", None),
+        (written("slab.vtu", slab((20.0, 7.0, 3.0), 1.0)), 0, "", "0 cavities were found"),
+    ]
+
+
+def test_broken_files_are_told_in_one_sentence(tmp_path, capsys, heart):
+    pytest.importorskip("meshio")
+    for name, expected, info, fibres in _broken(tmp_path, heart):
+        code, out, err = run(capsys, "info", tmp_path / name)
+        assert code == expected, (name, out, err)
+        assert info in (err if code else out), (name, out, err)
+        assert len(err.splitlines()) == (code == 2), (name, err)
+        assert ("warning: " in out) == (code == 0 and info != ""), (name, out)
+        code, out, err = run(capsys, "fibres", tmp_path / name, "-o", tmp_path / "out.vtu")
+        assert code == (0 if fibres is None else 2), (name, out, err)
+        assert (fibres or "") in err, (name, err)
+        assert len(err.splitlines()) == (fibres is not None), (name, err)
+
+
+def test_a_picture_tells_what_is_wrong_with_the_mesh(tmp_path, capsys, heart):
+    pytest.importorskip("pyvista")
+    pytest.importorskip("meshio")
+    write_mesh(replace(heart, cells=heart.cells[:, [1, 0, 2, 3]]), tmp_path / "in.vtu")
+    code, out, err = run(capsys, "picture", tmp_path / "in.vtu", "-o", tmp_path / "a.png")
+    assert code == 0, err
+    assert "cells are inverted" in out

@@ -42,8 +42,7 @@ def info(
         if arrays:
             rows[f"data of {place}"] = ", ".join(sorted(arrays))
     show(key_values(str(file), rows))
-    for sentence in (*report.problems, *report.doubts):
-        show(f"[yellow]warning:[/yellow] {sentence}")
+    _warn(report)
 
 
 @mesh.command()
@@ -139,7 +138,13 @@ def fibres(
         sheet_epi=sheet[1],
         profile=profile,
     )
-    upright = geometry.flip_inverted(read_mesh(source, unit).mesh)
+    # Fibres that are there will be replaced, so that they may be of any kind.
+    bare = geometry.replace(read_mesh(source, unit).mesh, frames=None)
+    upright = geometry.flip_inverted(bare)
+    try:
+        geometry.check(upright)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}; see `twinjax mesh convert --repair`") from None
     tagged = _named(upright, surface) if surface else geometry.find_surfaces(upright)
     solved = geometry.fields(tagged)
     made = geometry.replace(tagged, frames=rule.frames(tagged, solved=solved))
@@ -164,6 +169,7 @@ def picture(
 ) -> None:
     """Draw the outside of a mesh from two sides."""
     from training._mesh_figure import draw_mesh
+    from twinjax.geometry import inspect
     from twinjax.io import read_mesh
 
     if output.suffix.lower() != ".png":
@@ -175,6 +181,7 @@ def picture(
         show_json({"file": str(output)})
         return
     show(f"written: {output}")
+    _warn(inspect(read.mesh))
 
 
 def _named(made: "Mesh", given: list[str]) -> "Mesh":
@@ -220,11 +227,15 @@ def _told(path: Path, report: "MeshReport", more: dict[str, Any], as_json: bool)
         show_json({"file": str(path), **_plain(report), **more})
         return
     show(key_values(str(path), _rows(report)))
-    for sentence in (*report.problems, *report.doubts):
-        show(f"[yellow]warning:[/yellow] {sentence}")
+    _warn(report)
     if more.get("data_lost"):
         names = ", ".join(more["data_lost"])
         show(f"[yellow]warning:[/yellow] a {path.suffix} file does not hold {names}")
+
+
+def _warn(report: "MeshReport") -> None:
+    for sentence in (*report.problems, *report.doubts):
+        show(f"[yellow]warning:[/yellow] {sentence}")
 
 
 def _rows(report: "MeshReport") -> dict[str, Any]:

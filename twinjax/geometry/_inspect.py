@@ -20,6 +20,7 @@ class MeshReport:
     `size` [mm] are the sides of its box, `volume` [mL] that of all cells, `edge` [mm] the
     shortest, mean and longest edge. `quality` is that of the worst tetrahedron: 1 for a regular
     one, 0 for a flat one (radius ratio of volume and edges, 12 (3V)^⅔ / Σ l²); NaN for hexahedra.
+    `without_fibre` counts frames whose columns are not of length 1.
     `likely_unit` is the unit in which the box would be a heart's, if mm is not.
     """
 
@@ -40,6 +41,7 @@ class MeshReport:
     repeated: int
     overfull: int
     not_finite: int
+    without_fibre: int
     likely_unit: str | None
 
     @property
@@ -62,6 +64,10 @@ class MeshReport:
             found.append(f"{self.repeated} cells are there twice (drop_repeated removes them)")
         if self.overfull:
             found.append(f"{self.overfull} faces belong to more than two cells")
+        if self.without_fibre:
+            found.append(
+                f"{self.without_fibre} of {self.cells} cells have a frame without direction"
+            )
         return tuple(found)
 
     @property
@@ -108,6 +114,7 @@ def inspect(mesh: Mesh) -> MeshReport:
         repeated=int(np.sum(count - 1)),
         overfull=int(np.sum(shared > 2)),
         not_finite=int(np.sum(~finite)),
+        without_fibre=_without_direction(mesh),
         likely_unit=_likely_unit(float(size.max())),
     )
 
@@ -119,6 +126,13 @@ def check(mesh: Mesh) -> Mesh:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ValueError(f"the mesh cannot be used: {problems[0]}{more}")
     return mesh
+
+
+def _without_direction(mesh: Mesh) -> int:
+    if mesh.frames is None:
+        return 0
+    lengths = np.linalg.norm(np.asarray(mesh.frames), axis=1)
+    return int(np.sum(~(np.abs(lengths - 1) < 1e-3).all(axis=1)))
 
 
 def _quality(corners: np.ndarray, signed: np.ndarray) -> float:

@@ -164,6 +164,8 @@ def _from_carp(path: Path, scale: float) -> MeshFile:
 def _from_fenics(path: Path, scale: float) -> MeshFile:
     """`Mesh/mesh` and, if it is there, the tags of facets in `MeshFunction/0` (0: untagged)."""
     with h5py.File(path, "r") as file:
+        if "Mesh/mesh/geometry" not in file:
+            raise ValueError(f"{path} is no mesh of FEniCS: it has no Mesh/mesh/geometry")
         points = file["Mesh/mesh/geometry"][:]
         cells = file["Mesh/mesh/topology"][:]
         facets = tags = None

@@ -195,8 +195,9 @@ def _table(path: Path, columns: int) -> np.ndarray:
         try:
             count = int(file.readline())
             table = np.loadtxt(file, ndmin=2, max_rows=count)
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+        except ValueError:
+            told = f"a count, then {columns} numbers a line"
+            raise ValueError(f"{path} is truncated or of another format: not {told}") from None
     if table.shape != (count, columns):
         raise ValueError(f"{path} announces {count} rows of {columns} and has {table.shape}")
     return table

@@ -19,7 +19,14 @@ def quietly(path: Path, act: Callable[[Any], Any]) -> Any:
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             return act(meshio)
-    except (SystemExit, AssertionError, meshio.ReadError, meshio.WriteError, ValueError) as error:
+    except (
+        SystemExit,
+        AssertionError,
+        SyntaxError,  # damaged XML
+        ValueError,
+        meshio.ReadError,
+        meshio.WriteError,
+    ) as error:
         lines = [line for line in (said.getvalue() or str(error)).splitlines() if line.strip()]
         why = f": {lines[0].strip()}" if lines else ""
         raise ValueError(f"{path.name} is truncated or of an unknown form{why}") from None
