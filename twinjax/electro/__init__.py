@@ -1,6 +1,7 @@
-"""Electrical propagation: tissue of cells on a grid of voxels, and the loop that runs it."""
+"""Electrical propagation: tissue of cells on voxels or meshes, and the loop that runs it."""
 
 from twinjax.electro._action_potential import ActionPotential
+from twinjax.electro._conduction import Conduction
 from twinjax.electro._conductivities import Conductivities, fibre_tensor
 from twinjax.electro._ecg_features import (
     EcgAgreement,
@@ -10,20 +11,24 @@ from twinjax.electro._ecg_features import (
 )
 from twinjax.electro._eikonal import Eikonal, activation_times
 from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
+from twinjax.electro._elements import ElementConduction, TissueMesh
 from twinjax.electro._grid import VoxelGrid, slab
 from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
 from twinjax.electro._roots import AbstractRoots, RootNodes, RootPoints
 from twinjax.electro._stencil import Stencil
-from twinjax.electro._tissue import MASSES, Conduction, Tissue
+from twinjax.electro._tissue import MASSES, MESH_MASSES, STEPPINGS, Tissue
 from twinjax.electro._torso import Torso, bounded_lead_field
 from twinjax.electro._twelve_leads import ELECTRODES, LEADS, lead_matrix, twelve_leads
+from twinjax.electro._voxel_lead_field import voxel_lead_field
 
 __all__ = [
     "ELECTRODES",
     "LEADS",
     "LPS",
     "MASSES",
+    "MESH_MASSES",
+    "STEPPINGS",
     "AbstractRoots",
     "ActionPotential",
     "Conduction",
@@ -31,6 +36,7 @@ __all__ = [
     "EcgAgreement",
     "EcgFeatures",
     "Eikonal",
+    "ElementConduction",
     "LeadField",
     "Propagation",
     "RootNodes",
@@ -38,6 +44,7 @@ __all__ = [
     "Stencil",
     "Stimulus",
     "Tissue",
+    "TissueMesh",
     "Torso",
     "VoxelGrid",
     "activation_times",
@@ -55,4 +62,5 @@ __all__ = [
     "transfer_lead_field",
     "twelve_leads",
     "unbounded_lead_field",
+    "voxel_lead_field",
 ]

@@ -3,10 +3,12 @@
 import dataclasses
 from functools import cached_property
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 
+@jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=False)
 class VoxelGrid:
     """Cubic voxels in a box of one, two or three dimensions: of no tissue (0), or of a region.

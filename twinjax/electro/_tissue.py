@@ -1,9 +1,9 @@
-"""Tissue: cells on the nodes of a grid, coupled by an anisotropic conductivity."""
+"""Tissue: cells on the nodes of a grid or a mesh, coupled by an anisotropic conductivity."""
 
-import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -11,11 +11,16 @@ from jaxtyping import Array, Float
 from twinjax._names import unknown_name
 from twinjax._parameters import parameter
 from twinjax.cells import AbstractCell
+from twinjax.electro._conduction import Conduction
+from twinjax.electro._elements import ElementConduction, TissueMesh
 from twinjax.electro._grid import VoxelGrid
 from twinjax.electro._stencil import Stencil
+from twinjax.geometry import Mesh
 
 CITE = "Niederer et al. 2011, Phil Trans R Soc A 369:4331: intra- and extracellular in series"
-MASSES = ("lumped", "blended")
+MASSES = ("lumped", "blended")  # of grids and meshes
+MESH_MASSES = (*MASSES, "consistent")
+STEPPINGS = ("explicit", "implicit")
 
 
 class Tissue(eqx.Module):
@@ -38,12 +43,13 @@ class Tissue(eqx.Module):
     inner product of nodal volumes, conserves ∫V and raises no energy.
     """
 
-    grid: VoxelGrid = eqx.field(static=True)
+    grid: VoxelGrid | TissueMesh
     cells: tuple[AbstractCell, ...]
     fibres: Float[Array, "..."] | None
     axis: int = eqx.field(static=True)
     scale: Float[Array, "..."]
-    mass: str = eqx.field(static=True)
+    mass: str | float = eqx.field(static=True)
+    stepping: str = eqx.field(static=True)
     # No parameters: a propagation shows only the quotients of σ by them.
     surface_to_volume: float = eqx.field(static=True)  # χ [1/mm]
     capacitance: float = eqx.field(static=True)  # C_m [µF/mm²]
@@ -56,42 +62,44 @@ class Tissue(eqx.Module):
 
     def __init__(
         self,
-        grid: VoxelGrid,
+        grid: VoxelGrid | TissueMesh | Mesh,
         *cells: AbstractCell,
-        fibres: Any = 0,
+        fibres: Any = None,
         scale: Any = 1.0,
-        mass: str = "lumped",
+        mass: str | float = "lumped",
+        stepping: str = "explicit",
         conductivity_along: Any = 0.1334177,
         conductivity_across: Any = 0.0176062,
         surface_to_volume: float = 140.0,
         capacitance: float = 0.01,
     ) -> None:
         """**Arguments:** `cells`, one for each region; a parameter of a cell is a number or an
-        array (nodes of its region). `fibres`, an axis of the grid, a vector (d), or one for each
-        voxel (voxels, d); their lengths do not matter. `scale`, a factor of the conductivities, a
-        number or an array (voxels), so that 0 is a scar that does not conduct.
+        array (nodes of its region). `fibres`, an axis, a vector (d), or one for each voxel
+        (voxels, d) or cell of the mesh (cells, 3), whose lengths do not matter; by default those
+        of the mesh's frames, and the first axis of a grid. `scale`, a factor of the
+        conductivities, a number or an array (voxels) or (cells), so that 0 is a scar that does not
+        conduct. Arrays over cells are in the order of the mesh; those over nodes are in that of
+        `TissueMesh`, which a `Mesh` is made into.
 
-        Raises `ValueError` for a number of cells other than that of regions, an unknown mass, or
-        fibres that do not fit the grid.
+        Raises `ValueError` for a number of cells other than that of regions, an unknown mass or
+        stepping, one that a grid has not, fibres that do not fit or have no length, a mesh
+        without frames where fibres are not given, and a scale that does not fit.
         """
+        if isinstance(grid, Mesh):
+            grid = TissueMesh(grid)
         if len(cells) != len(grid.counts):
             raise ValueError(
                 f"a grid of {len(grid.counts)} regions needs as many cell models, not {len(cells)}"
             )
-        if mass not in MASSES:
-            raise ValueError(unknown_name("mass", mass, MASSES))
-        d = grid.dimensions
-        aligned = isinstance(fibres, int)
-        if aligned and not 0 <= fibres < d:
-            raise ValueError(f"fibres lie along an axis from 0 to {d - 1}, not {fibres}")
-        if not aligned and np.shape(fibres) not in ((d,), (*grid.tags.shape, d)):
-            raise ValueError(
-                f"fibres have the shape {(d,)} or {(*grid.tags.shape, d)}, not {np.shape(fibres)}"
-            )
-        self.grid, self.cells, self.mass = grid, cells, mass
+        self.grid, self.cells = grid, cells
+        self.mass, self.stepping = _known(mass, stepping, isinstance(grid, TissueMesh))
+        places = grid.cells.shape if isinstance(grid, TissueMesh) else grid.tags.shape
         self.scale = jnp.asarray(scale, jnp.result_type(scale, float))
-        self.axis = fibres if aligned else -1
-        self.fibres = None if aligned else jnp.asarray(fibres, jnp.result_type(fibres, float))
+        if self.scale.shape not in ((), places):
+            raise ValueError(f"a scale has the shape () or {places}, not {self.scale.shape}")
+        if isinstance(grid, TissueMesh) and self.scale.ndim:
+            self.scale = self.scale[grid.cells]
+        self.axis, self.fibres = _directions(grid, places, fibres)
         self.surface_to_volume, self.capacitance = surface_to_volume, capacitance
         self.conductivity_along = conductivity_along
         self.conductivity_across = conductivity_across
@@ -105,11 +113,17 @@ class Tissue(eqx.Module):
         """The published state of every region's cell, as numbers."""
         return tuple(cell.initial_state() for cell in self.cells)
 
-    def conduction(self, dtype: Any = float) -> "Conduction":
+    def astype(self, dtype: Any) -> "Tissue":
+        """The same tissue with its numbers in another precision, such as "float32"."""
+        return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, self)
+
+    def conduction(self, dtype: Any = float) -> Conduction | ElementConduction:
         """The operator ∇·(D∇V)."""
         per_area = self.surface_to_volume * self.capacitance
         along = self.conductivity_along * self.scale / per_area
         across = self.conductivity_across * self.scale / per_area
+        if isinstance(self.grid, TissueMesh):
+            return self._between_elements(self.grid, along, across, dtype)
         plain = Stencil(self.grid, self._tensor(along, across), dtype)
         if self.mass == "lumped":
             return Conduction(self.grid, plain, None)
@@ -121,11 +135,41 @@ class Tissue(eqx.Module):
         }
         return Conduction(self.grid, plain, Stencil(self.grid, values, dtype))
 
+    def _between_elements(
+        self, grid: TissueMesh, along: Array, across: Array, dtype: Any
+    ) -> ElementConduction:
+        count = len(grid.cells)
+        fibre = self._unit_fibres() if self.fibres is not None else jnp.eye(3)[self.axis]
+        fibre = jnp.broadcast_to(fibre, (count, 3))
+        along, across = jnp.broadcast_to(along, (count,)), jnp.broadcast_to(across, (count,))
+        outer = fibre[:, :, None] * fibre[:, None, :]
+        rest = jnp.eye(3)[None] - outer
+
+        def tensor(a: Array, b: Array) -> Array:
+            return a[:, None, None] * outer + b[:, None, None] * rest
+
+        spread = None
+        if self.mass == "blended":
+            extents = grid.extents()
+            h_along = jnp.einsum("cx,cxy,cy->c", fibre, extents, fibre)
+            h_across = (jnp.trace(extents, axis1=1, axis2=2) - h_along) / 2
+            root = tensor(
+                jnp.sqrt(_theta(along, jnp.sqrt(h_along))),
+                jnp.sqrt(_theta(across, jnp.sqrt(h_across))),
+            )
+            spread = root @ extents @ root / 6
+        weight = {"lumped": 0.0, "blended": 0.0, "consistent": 1.0}.get(self.mass, self.mass)
+        implicit = self.stepping == "implicit"
+        return grid.operator(tensor(along, across), spread, weight, implicit, dtype)
+
+    def _unit_fibres(self) -> Array:
+        return self.fibres / jnp.linalg.norm(self.fibres, axis=-1, keepdims=True)
+
     def _tensor(self, along: Any, across: Any) -> dict[tuple[int, int], Any]:
         d = range(self.grid.dimensions)
         if self.fibres is None:
             return {(a, a): along if a == self.axis else across for a in d}
-        f = self.fibres / jnp.linalg.norm(self.fibres, axis=-1, keepdims=True)
+        f = self._unit_fibres()
         return {
             (a, b): (along - across) * f[..., a] * f[..., b] + (across if a == b else 0.0)
             for a in d
@@ -134,55 +178,50 @@ class Tissue(eqx.Module):
         }
 
 
-class Conduction(eqx.Module):
-    """∇·(D∇V) between the nodes of a grid."""
+def _known(mass: str | float, stepping: str, on_mesh: bool) -> tuple[str | float, str]:
+    """Mass and stepping, if the tissue can have them together."""
+    if stepping not in STEPPINGS:
+        raise ValueError(unknown_name("stepping", stepping, STEPPINGS))
+    masses = MESH_MASSES if on_mesh else MASSES
+    if isinstance(mass, str) and mass not in masses:
+        raise ValueError(unknown_name("mass", mass, masses))
+    if not isinstance(mass, str) and not on_mesh:
+        raise ValueError(f"the masses of a grid are {' and '.join(MASSES)}, weights are for meshes")
+    if not isinstance(mass, str) and not 0 <= mass <= 1:
+        raise ValueError(f"the weight of the consistent mass lies between 0 and 1, not at {mass}")
+    if stepping == "implicit" and not on_mesh:
+        raise ValueError("a grid is stepped explicitly: implicit steps are for meshes")
+    if stepping == "implicit" and mass == "blended":
+        raise ValueError("implicit steps need a mass that is lumped, consistent or a weight")
+    return mass if isinstance(mass, str) else float(mass), stepping
 
-    grid: VoxelGrid = eqx.field(static=True)
-    plain: Stencil
-    correction: Stencil | None
 
-    def __call__(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
-        """In mV/ms."""
-        box = self._to_box(v)
-        rate = self.plain(box)
-        if self.correction is not None:
-            rate = rate - self.correction.squared(box)
-        return self._from_box(rate)
-
-    def advance(
-        self, v: Float[Array, " n"], time: float, substeps: int, *, second_order: bool
-    ) -> Float[Array, " n"]:
-        """V after conduction alone for a while [ms]: forward Euler steps, or Heun's."""
-        length = time / substeps
-        for _ in range(substeps):
-            rate = self(v)
-            if second_order:
-                v = v + length / 2 * (rate + self(v + length * rate))
-            else:
-                v = v + length * rate
-        return v
-
-    def longest_step(self) -> Float[Array, ""]:
-        """What the forward Euler method is stable up to at least [ms]."""
-        rate = self.plain.largest_rate()
-        if self.correction is not None:
-            rate = rate + self.correction.largest_square()
-        return 2 / rate
-
-    def _to_box(self, v: Array) -> Array:
-        if self._full:
-            return v.reshape(self.grid.shape)
-        flat = jnp.zeros(math.prod(self.grid.shape), v.dtype)
-        return flat.at[self.grid.nodes].set(v).reshape(self.grid.shape)
-
-    def _from_box(self, box: Array) -> Array:
-        flat = box.reshape(-1)
-        return flat if self._full else flat[self.grid.nodes]
-
-    @property
-    def _full(self) -> bool:
-        """Whether the nodes are all corners of the box, in their order."""
-        return len(self.grid.counts) == 1 and len(self.grid.nodes) == math.prod(self.grid.shape)
+def _directions(
+    grid: VoxelGrid | TissueMesh, places: tuple[int, ...], fibres: Any
+) -> tuple[int, Array | None]:
+    """An axis, or -1 and the vectors."""
+    d = grid.dimensions
+    if fibres is None:
+        if isinstance(grid, VoxelGrid):
+            return 0, None
+        if grid.frames is None:
+            raise ValueError("the mesh has no frames: give fibres, an axis or vectors")
+        return -1, jnp.asarray(grid.frames[:, :, 0])
+    if isinstance(fibres, int):
+        if not 0 <= fibres < d:
+            raise ValueError(f"fibres lie along an axis from 0 to {d - 1}, not {fibres}")
+        return fibres, None
+    if np.shape(fibres) not in ((d,), (*places, d)):
+        raise ValueError(f"fibres have the shape {(d,)} or {(*places, d)}, not {np.shape(fibres)}")
+    vectors = jnp.asarray(fibres, jnp.result_type(fibres, float))
+    if not isinstance(vectors, jax.core.Tracer):
+        tissue = grid.tags > 0 if isinstance(grid, VoxelGrid) and vectors.ndim > 1 else ...
+        lengths = np.linalg.norm(np.asarray(vectors), axis=-1)[tissue]
+        if not np.all((lengths > 0) & np.isfinite(lengths)):
+            raise ValueError(f"{np.sum(~(lengths > 0))} fibres have no length")
+    if isinstance(grid, TissueMesh) and vectors.ndim > 1:
+        vectors = vectors[grid.cells]
+    return -1, vectors
 
 
 def _over(d: Any) -> Any:
@@ -195,9 +234,12 @@ def _aligned(product: Any) -> Any:
     return jnp.maximum(0.0, 1 - 4 * (1 - 1 / jnp.maximum(product, 1.0)) ** 2)
 
 
+def _theta(d: Any, h: Any) -> Any:
+    s = h / jnp.sqrt(jnp.where(d > 0, d, 1.0))
+    return 0.5 + 0.75 * s + 0.25 * s**2 / (1 + s / 12)
+
+
 def _correction(d: Any, h: float) -> Any:
     """h √(θ D / 6) with its derivative, where D > 0; 0 where D is 0."""
     safe = jnp.where(d > 0, d, 1.0)
-    s = h / jnp.sqrt(safe)
-    theta = 0.5 + 0.75 * s + 0.25 * s**2 / (1 + s / 12)
-    return jnp.where(d > 0, h * jnp.sqrt(theta * safe / 6), 0.0)
+    return jnp.where(d > 0, h * jnp.sqrt(_theta(d, h) * safe / 6), 0.0)

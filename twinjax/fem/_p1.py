@@ -68,6 +68,10 @@ class P1(eqx.Module):
         """Gradients of the shape functions [1/mm] and volumes [mm³]."""
         return gradients(self.points[self.cells])
 
+    def volumes(self) -> Float[Array, " cell"]:
+        """Of each cell [mm³]."""
+        return self.geometry()[1]
+
     def stiffness(self, conductivity: Float[Array, "..."] | None = None) -> PaddedRows:
         """K of ∫ ∇v · D ∇u, with D = 1, a number a cell (cell), or a tensor a cell (cell, 3, 3)."""
         slope, volume = self.geometry()
@@ -81,7 +85,7 @@ class P1(eqx.Module):
     def mass(self) -> PaddedRows:
         """The consistent mass matrix [mm³]."""
         _, volume = self.geometry()
-        local = (jnp.ones((4, 4)) + jnp.eye(4)) / 20
+        local = (jnp.ones((4, 4), volume.dtype) + jnp.eye(4, dtype=volume.dtype)) / 20
         return self.pattern.assemble(volume[:, None, None] * local[None])
 
     def lumped_mass(self) -> Float[Array, " node"]:
