@@ -21,11 +21,12 @@ _MESSAGES = {
     RESULTS.successful: "the computation succeeded",
     RESULTS.nonfinite: (
         "a value became infinite or NaN; check the parameters against their bounds, "
-        "or raise steps_per_beat"
+        "or take shorter steps (a heart: raise steps_per_beat)"
     ),
     RESULTS.step_too_long: (
-        "the time step is too long for the fastest process of this model (an open valve or a "
-        "vessel's inertance); raise steps_per_beat, or lower elastances or heart period"
+        "the time step is too long for the fastest process of this model; of a heart, an open "
+        "valve or a vessel's inertance: raise steps_per_beat, or lower elastances or heart period; "
+        "of tissue, conduction between its nearest nodes: raise substeps, or shorten the step"
     ),
     RESULTS.not_periodic: (
         "no periodic beat was found within max_beats; raise max_beats, start from another guess, "

@@ -16,6 +16,7 @@ from twinjax.electro._grid import VoxelGrid, slab
 from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
 from twinjax.electro._roots import AbstractRoots, RootNodes, RootPoints
+from twinjax.electro._run import run_tissue
 from twinjax.electro._stencil import Stencil
 from twinjax.electro._tissue import MASSES, MESH_MASSES, STEPPINGS, Tissue
 from twinjax.electro._torso import Torso, bounded_lead_field
@@ -58,6 +59,7 @@ __all__ = [
     "lead_matrix",
     "longest_step",
     "propagate",
+    "run_tissue",
     "slab",
     "transfer_lead_field",
     "twelve_leads",
