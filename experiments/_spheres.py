@@ -4,7 +4,7 @@ import numpy as np
 
 from twinjax.geometry import Mesh
 
-__all__ = ["ball", "homogeneous_field", "two_sphere_gradient"]
+__all__ = ["ball", "homogeneous_field", "refined", "two_sphere_gradient"]
 
 _GOLDEN = (1 + 5**0.5) / 2
 
@@ -30,19 +30,19 @@ def ball(refinements: int, radius: float = 1.0) -> Mesh:
     gauge = np.concatenate([[0.0], np.ones(12)])
     cells = np.array([(0, i + 1, j + 1, k + 1) for i, j, k in faces])
     for _ in range(refinements):
-        points, gauge, cells = _refined(points, gauge, cells)
+        points, gauge, cells = refined(points, gauge, cells)
     length = np.linalg.norm(points, axis=1)
     points = points * (radius * gauge / np.where(length > 0, length, 1.0))[:, None]
-    a, b, c, d = np.moveaxis(points[cells], 1, 0)
-    inverted = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) < 0
-    cells[inverted] = cells[inverted][:, [1, 0, 2, 3]]
-    return Mesh(points, cells)
+    return Mesh(points, _upright(points, cells))
 
 
-def _refined(
-    points: np.ndarray, gauge: np.ndarray, cells: np.ndarray
+def refined(
+    points: np.ndarray, field: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each tetrahedron divided into eight (Bey 1995, Computing 55:355)."""
+    """Each tetrahedron divided into eight, that follow each other (Bey 1995, Computing 55:355).
+
+    A field at the nodes is interpolated linearly. Returns points, field and cells.
+    """
     pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     ends = np.sort(cells[:, pairs].reshape(-1, 2), axis=1)
     edges, place = np.unique(ends, axis=0, return_inverse=True)
@@ -60,11 +60,19 @@ def _refined(
         (x02, x12, x13, x23),
     ]
     new = np.stack([np.stack(part, axis=1) for part in parts], axis=1).reshape(-1, 4)
+    points_new = np.concatenate([points, points[edges].mean(axis=1)])
     return (
-        np.concatenate([points, points[edges].mean(axis=1)]),
-        np.concatenate([gauge, gauge[edges].mean(axis=1)]),
-        new,
+        points_new,
+        np.concatenate([field, field[edges].mean(axis=1)]),
+        _upright(points_new, new),
     )
+
+
+def _upright(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The same cells, two nodes swapped where the volume was negative."""
+    a, b, c, d = np.moveaxis(points[cells], 1, 0)
+    inverted = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) < 0
+    return np.where(inverted[:, None], cells[:, [1, 0, 2, 3]], cells)
 
 
 def homogeneous_field(

@@ -20,8 +20,8 @@ class EcgFeatures:
     """Of one beat: times and durations in ms, amplitudes in mV by lead, the axis in degrees.
 
     `t_peak`, `t_end`, `qt` and the amplitudes of the T wave are `None` where there is no T wave,
-    `t_end` and `qt` also where the beat is cut off before its end. The axis of QRS is 0 to the left and 90 downwards, in (-180, 180]; it is `None` without the
-    leads I and aVF.
+    `t_end` and `qt` also where the beat is cut off before its end. The axis of QRS is 0 to the left
+    and 90 downwards, in (-180, 180]; it is `None` without the leads I and aVF.
     """
 
     qrs_onset: float

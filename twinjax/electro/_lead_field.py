@@ -92,8 +92,23 @@ def unbounded_lead_field(
     **Arguments:** `conductivity` σ_i of each cell [S/m]
     ([`Conductivities.intracellular`][twinjax.electro.Conductivities]), `electrodes` in mm, `medium`
     σ_b [S/m], `names` of the electrodes. Differentiable in all numbers.
+    Raises `ValueError` for cells without positive volume, or another number of names.
     """
-    points, electrodes = jnp.asarray(points), jnp.asarray(electrodes)
+    matrix = _unbounded(points, cells, conductivity, electrodes, medium)
+    if not isinstance(matrix, jax.core.Tracer):
+        corners = np.asarray(points)[np.asarray(cells)]
+        bad = int(np.sum(~(np.asarray(gradients(jnp.asarray(corners))[1]) > 0)))
+        if bad:
+            raise ValueError(
+                f"{bad} cells have no positive volume: flip_inverted turns inverted ones"
+            )
+    return LeadField(matrix, _names(names, len(electrodes)))
+
+
+@eqx.filter_jit
+def _unbounded(points: Any, cells: Any, conductivity: Array, electrodes: Any, medium: Any) -> Array:
+    dtype = jnp.result_type(points, conductivity, electrodes)
+    points, electrodes = jnp.asarray(points, dtype), jnp.asarray(electrodes, dtype)
     corners = points[jnp.asarray(cells)]
     slope, volume = gradients(corners)
     source = volume[:, None, None] * jnp.einsum("cij,caj->cai", conductivity, slope)
@@ -102,8 +117,7 @@ def unbounded_lead_field(
         local = jnp.einsum("cai,ci->ca", source, mean_gradient(corners, place))
         return jax.ops.segment_sum(local.ravel(), jnp.ravel(cells), len(points))
 
-    matrix = -jax.lax.map(row, electrodes) / (4 * jnp.pi * medium)
-    return LeadField(matrix, _names(names, len(electrodes)))
+    return -jax.lax.map(row, electrodes) / (4 * jnp.pi * jnp.asarray(medium, dtype))
 
 
 def transfer_lead_field(
@@ -128,6 +142,3 @@ def _names(names: Sequence[str], count: int) -> tuple[str, ...]:
     if len(names) != count:
         raise ValueError(f"{count} electrodes have {len(names)} names: {', '.join(names)}")
     return tuple(names)
-
-
-__all__: list[Any] = ["LeadField", "transfer_lead_field", "unbounded_lead_field"]

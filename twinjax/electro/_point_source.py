@@ -29,7 +29,7 @@ def mean_gradient(
     IEEE Trans Biomed Eng 30:125). It holds inside the cell too. The faces cancel where a cell is
     far: there it is the mean of four points.
     """
-    from_place = corners - place
+    from_place = corners - place[None, None]
     centre = from_place.mean(axis=1, keepdims=True)
     radius = jnp.sqrt(jnp.max(jnp.sum((from_place - centre) ** 2, axis=2), axis=1))
     distance = jnp.sqrt(jnp.sum(centre[:, 0] ** 2, axis=1))

@@ -66,7 +66,7 @@ class Torso(eqx.Module):
             corners = self.p1.points[self.facets]
             weights = _on_facets(corners, place)
             there = jnp.einsum("fa,fai->fi", weights, corners)
-            nearest = jnp.argmin(jnp.sum((there - place) ** 2, axis=1))
+            nearest = jnp.argmin(jnp.sum((there - place[None]) ** 2, axis=1))
             load = jnp.zeros(len(self.p1.points), weights.dtype)
             return load.at[self.facets[nearest]].add(weights[nearest])
 
@@ -81,12 +81,10 @@ class Torso(eqx.Module):
     ) -> Float[Array, "node electrode"]:
         """Z [kΩ] of each electrode [mm], that is moved to the surface."""
         names = _names(names, len(electrodes))
-        loads = self.loads(electrodes)
         weights = np.full(len(names), 1 / len(names))
         if set(_WILSON) <= set(names):
             weights = np.array([1 / 3 if name in _WILSON else 0.0 for name in names])
-        loads = loads - (loads @ jnp.asarray(weights, loads.dtype))[:, None]
-        return solve_neumann(self.stiffness(), loads, rtol=rtol)
+        return _fields(self, electrodes, weights, rtol)
 
 
 def bounded_lead_field(
@@ -120,20 +118,32 @@ def bounded_lead_field(
             f"{int(np.sum(place.distances > slack))} nodes of the heart lie outside of the torso's "
             f"mesh, up to {worst:.3g} mm: it has to fill the heart and its cavities"
         )
-    z = place(torso.fields(electrodes, names=names, rtol=rtol))
-    cells = jnp.asarray(heart.cells)
-    slope, volume = gradients(jnp.asarray(heart.points, z.dtype)[cells])
+    z = torso.fields(electrodes, names=names, rtol=rtol)
+    matrix = _matrix(place, z, heart.points, heart.cells, intracellular)
+    return LeadField(matrix, _names(names, len(electrodes)))
+
+
+@eqx.filter_jit
+def _fields(torso: Torso, electrodes: Any, weights: Any, rtol: float | None) -> Array:
+    loads = torso.loads(electrodes)
+    loads = loads - (loads @ jnp.asarray(weights, loads.dtype))[:, None]
+    return solve_neumann(torso.stiffness(), loads, rtol=rtol)
+
+
+@eqx.filter_jit
+def _matrix(place: Interpolation, z: Array, points: Any, cells: Any, intracellular: Any) -> Array:
+    z = place(z)
+    slope, volume = gradients(jnp.asarray(points, z.dtype)[cells])
     field = jnp.einsum("cai,cae->cie", slope, z[cells])
     flow = jnp.einsum("c,cij,cje->cie", volume, jnp.asarray(intracellular, z.dtype), field)
     local = -jnp.einsum("cai,cie->cae", slope, flow)
-    summed = jax.ops.segment_sum(local.reshape(-1, z.shape[1]), jnp.ravel(cells), len(heart.points))
-    return LeadField(summed.T, _names(names, z.shape[1]))
+    return jax.ops.segment_sum(local.reshape(-1, z.shape[1]), jnp.ravel(cells), len(points)).T
 
 
 def _on_facets(corners: Any, place: Array) -> Array:
     """The weights (facet, 3) of the point of each facet that is about the nearest."""
     a, b, c = jnp.moveaxis(corners, 1, 0)
-    one, two, away = b - a, c - a, place - a
+    one, two, away = b - a, c - a, place[None] - a
     normal = jnp.cross(one, two)
     square = jnp.sum(normal**2, axis=1)
     second = jnp.sum(jnp.cross(away, two) * normal, axis=1) / square

@@ -18,10 +18,10 @@ class Interpolation(eqx.Module):
     A point that lies in no cell has the nearest values found, and `cells` is -1 there.
     """
 
-    cells: Int[np.ndarray, " point"]
-    nodes: Int[np.ndarray, "point 4"]
-    weights: Float[np.ndarray, "point 4"]
-    distances: Float[np.ndarray, " point"]  # from the place whose values are taken [mm]
+    cells: Int[np.ndarray | Array, " point"]
+    nodes: Int[np.ndarray | Array, "point 4"]
+    weights: Float[np.ndarray | Array, "point 4"]
+    distances: Float[np.ndarray | Array, " point"]  # from the place whose values are taken [mm]
 
     def __call__(self, field: Float[Array, "node *more"]) -> Float[Array, "point *more"]:
         """The field at the points."""
