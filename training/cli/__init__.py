@@ -14,11 +14,12 @@ from training.cli._output import complain
 # verb -> its module, which has a function, or an application of verbs, of the same name; only the
 # verb in use is imported, so that `predict` starts without JAX.
 VERBS = {
-    name: f"training.cli._{name}"
+    name: f"training.cli._{name.replace('-', '_')}"
     for name in (
         "demo",
         "simulate",
         "fit",
+        "fit-ecg",
         "dataset",
         "train",
         "predict",
@@ -56,7 +57,7 @@ def _application(verbs: Sequence[str]) -> typer.Typer:
     application.callback()(_twinjax)
     for verb in verbs:
         if importlib.util.find_spec(VERBS[verb]):
-            found = getattr(importlib.import_module(VERBS[verb]), verb)
+            found = getattr(importlib.import_module(VERBS[verb]), verb.replace("-", "_"))
             if isinstance(found, typer.Typer):
                 application.add_typer(found, name=verb)
             else:
@@ -73,8 +74,8 @@ def _run(application: typer.Typer, arguments: list[str]) -> int:
         outcome = application(arguments, standalone_mode=False, prog_name="twinjax")
         return outcome if isinstance(outcome, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        # Pacing and meshes are quick and keep nothing on disk; all other long work resumes.
-        begins = arguments[:1] in (["cell"], ["mesh"])
+        # These are quick and keep nothing on disk; all other long work resumes.
+        begins = arguments[:1] in (["cell"], ["mesh"], ["fit-ecg"])
         how = "starts again, nothing was written" if begins else "goes on where it was"
         complain(f"interrupted; the same command {how}")
         return 130

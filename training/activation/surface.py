@@ -1,0 +1,82 @@
+"""Points on the endocardium: the nearest one, directions along it, and sites spread over it."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from twinjax.geometry import Mesh, Surface
+
+_NEAR = 12  # facets whose nearest point is looked at
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Endocardium:
+    """The triangles of one ventricle's endocardium, and a tree of their centres."""
+
+    name: str
+    corners: Float[np.ndarray, "facet 3 3"]
+    nodes: Int[np.ndarray, " node"]
+    points: Float[np.ndarray, "node 3"]
+    tree: cKDTree
+
+    def project(
+        self, points: Float[np.ndarray, "root 3"]
+    ) -> tuple[Float[np.ndarray, "root 3"], Float[np.ndarray, "root 2 3"]]:
+        """The nearest point of the surface to each point, and two unit vectors along it there."""
+        _, near = self.tree.query(points, min(_NEAR, len(self.corners)))
+        near = near.reshape(len(points), -1)
+        candidates = _nearest(points[:, None], self.corners[near])
+        best = np.argmin(np.sum((candidates - points[:, None]) ** 2, axis=2), axis=1)
+        rows = np.arange(len(points))
+        a, b, c = np.moveaxis(self.corners[near[rows, best]], 1, 0)
+        along = (b - a) / np.linalg.norm(b - a, axis=1, keepdims=True)
+        normal = np.cross(b - a, c - a)
+        across = np.cross(normal, along)
+        across = across / np.linalg.norm(across, axis=1, keepdims=True)
+        return candidates[rows, best], np.stack([along, across], axis=1)
+
+    def spread(self, spacing: float) -> Int[np.ndarray, " site"]:
+        """Nodes no farther than `spacing` [mm] from all nodes, each farthest from those before."""
+        chosen = [0]
+        distance = np.linalg.norm(self.points - self.points[0], axis=1)
+        while distance.max() > spacing:
+            chosen.append(int(np.argmax(distance)))
+            away = np.linalg.norm(self.points - self.points[chosen[-1]], axis=1)
+            distance = np.minimum(distance, away)
+        return self.nodes[chosen]
+
+
+def endocardia(mesh: Mesh) -> tuple[Endocardium, ...]:
+    """Those that the mesh has, the left one first."""
+    found = []
+    for surface in (Surface.LV_ENDO, Surface.RV_ENDO):
+        nodes = mesh.nodes(surface)
+        if not len(nodes):
+            continue
+        points = np.asarray(mesh.points)
+        corners = points[mesh.facets[mesh.facet_tags == int(surface)]]
+        tree = cKDTree(corners.mean(axis=1))
+        found.append(Endocardium(surface.name.lower(), corners, nodes, points[nodes], tree))
+    return tuple(found)
+
+
+def _nearest(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """The point of a triangle nearest to each point: inside of it, or on one of its edges."""
+    a, b, c = np.moveaxis(corners, -2, 0)
+    normal = np.cross(b - a, c - a)
+    square = np.sum(normal**2, axis=-1)
+    height = np.sum((points - a) * normal, axis=-1) / square
+    foot = points - height[..., None] * normal
+    inside = np.ones(foot.shape[:-1], bool)
+    best, nearest = np.full(foot.shape[:-1], np.inf), foot
+    for start, end in ((a, b), (b, c), (c, a)):
+        edge = end - start
+        inside &= np.sum(np.cross(edge, foot - start) * normal, axis=-1) >= 0
+        share = np.sum((points - start) * edge, axis=-1) / np.sum(edge**2, axis=-1)
+        on = start + np.clip(share, 0, 1)[..., None] * edge
+        away = np.sum((on - points) ** 2, axis=-1)
+        nearest = np.where((away < best)[..., None], on, nearest)
+        best = np.minimum(best, away)
+    return np.where(inside[..., None], foot, nearest)
