@@ -47,8 +47,8 @@ class Eikonal(eqx.Module):
     points: Float[Array, "node 3"]
     frames: Float[Array, "cell 3 3"]
     wall: Simplices
-    layers: tuple[Simplices, ...]
-    fast_layers: tuple[Surface, ...] = eqx.field(static=True)
+    layer: Simplices | None
+    fast_layers: tuple[tuple[Surface, int], ...] = eqx.field(static=True)  # numbers of facets
     velocity_fibre: Any = parameter(0.67, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
     velocity_sheet: Any = parameter(0.30, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
     velocity_normal: Any = parameter(0.17, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
@@ -71,24 +71,25 @@ class Eikonal(eqx.Module):
         set_parameters(self, {}, velocities)
         self.points = jnp.asarray(mesh.points)
         self.frames = jnp.asarray(mesh.frames)
-        count = len(mesh.points)
-        self.wall = Simplices(mesh.cells, count)
-        self.layers = tuple(
-            Simplices(mesh.facets[mesh.facet_tags == int(layer)], count) for layer in fast_layers
+        points = np.asarray(jax.lax.stop_gradient(mesh.points))
+        self.wall = Simplices(mesh.cells, points)
+        facets = [mesh.facets[mesh.facet_tags == int(layer)] for layer in fast_layers]
+        self.layer = Simplices(np.concatenate(facets), points) if facets else None
+        self.fast_layers = tuple(
+            (layer, len(f)) for layer, f in zip(fast_layers, facets, strict=True)
         )
-        self.fast_layers = tuple(fast_layers)
 
     def squares(self) -> tuple[Float[Array, "simplex edge"], ...]:
-        """Squared travel times [ms²] along the edges of the wall's cells, then of each layer."""
+        """Squared travel times [ms²] along the edges of the wall's cells, then of the layers'."""
         ends = self.points[self.wall.nodes]
         edges = ends[:, EDGES[4][:, 1]] - ends[:, EDGES[4][:, 0]]
         along = jnp.einsum("cei,cij->cej", edges, self.frames)
         slow = self._slowness(len(self.wall.nodes))
         found = [jnp.sum(along**2 * slow[:, None, :] ** 2, axis=2)]
-        for layer, velocity in zip(self.layers, self._layer_velocities(), strict=True):
-            ends = self.points[layer.nodes]
+        if self.layer is not None:
+            ends = self.points[self.layer.nodes]
             edges = ends[:, EDGES[3][:, 1]] - ends[:, EDGES[3][:, 0]]
-            found.append(jnp.sum(edges**2, axis=2) / velocity[:, None] ** 2)
+            found.append(jnp.sum(edges**2, axis=2) / self._layer_velocity()[:, None] ** 2)
         return tuple(found)
 
     def near(self) -> Near:
@@ -103,22 +104,23 @@ class Eikonal(eqx.Module):
         mean_edge = jnp.mean(jnp.sqrt(jnp.sum(edges**2, axis=2)))
         fast, layer = jnp.ones(count, dtype), jnp.zeros(count, bool)
         normal = jnp.zeros((count, 3, 3), dtype)
-        for simplices, velocity in zip(self.layers, self._layer_velocities(), strict=True):
-            ends = self.points[simplices.nodes]
+        if self.layer is not None:
+            ends, velocity = self.points[self.layer.nodes], self._layer_velocity()
             vector = jnp.cross(ends[:, 1] - ends[:, 0], ends[:, 2] - ends[:, 0])
             area = jnp.sqrt(jnp.sum(vector**2, axis=1))
             unit = vector / area[:, None]
-            there = jnp.zeros(count, bool).at[simplices.nodes.ravel()].set(True)
             outer = unit[:, :, None] * unit[:, None, :]
-            tensor = segment_mean(outer, simplices.nodes, area, count)
-            mean = segment_mean(velocity, simplices.nodes, area, count)
-            # Of two layers at one node, the faster.
-            ours = there & (~layer | (mean > fast))
-            fast = jnp.where(ours, mean, fast)
-            normal = jnp.where(ours[:, None, None], tensor, normal)
-            layer = layer | there
+            layer = layer.at[self.layer.nodes.ravel()].set(True)
+            normal = segment_mean(outer, self.layer.nodes, area, count)
+            mean = segment_mean(velocity, self.layer.nodes, area, count)
+            fast = jnp.where(layer, mean, fast)
         tensors = segment_mean(metric, self.wall.nodes, volume, count)
         return Near(self.points, tensors, mean_edge, normal, layer, fast)
+
+    def parts(self) -> tuple[tuple[Simplices, Array], ...]:
+        """The wall and, if there are any, the layers, with their squared travel times."""
+        simplices = (self.wall,) if self.layer is None else (self.wall, self.layer)
+        return tuple(zip(simplices, self.squares(), strict=True))
 
     def _slowness(self, cells: int) -> Array:
         """(cell, 3) in ms/mm, of fibre, sheet and normal."""
@@ -127,12 +129,12 @@ class Eikonal(eqx.Module):
         columns = [_a_simplex(n, v, cells) for n, v in zip(names, wall, strict=True)]
         return 1 / jnp.stack(columns, axis=1)
 
-    def _layer_velocities(self) -> list[Array]:
-        names = [_VELOCITY[layer] for layer in self.fast_layers]
-        return [
-            _a_simplex(name, getattr(self, name), len(layer.nodes))
-            for name, layer in zip(names, self.layers, strict=True)
+    def _layer_velocity(self) -> Array:
+        columns = [
+            _a_simplex(_VELOCITY[layer], getattr(self, _VELOCITY[layer]), facets)
+            for layer, facets in self.fast_layers
         ]
+        return jnp.concatenate(columns)
 
 
 _VELOCITY = {Surface.LV_ENDO: "velocity_lv_endo", Surface.RV_ENDO: "velocity_rv_endo"}
@@ -179,13 +181,12 @@ def activation_times(
 def _activation_times(
     tissue: Eikonal, roots: AbstractRoots, guess: Array | None, max_sweeps: int, throw: bool
 ) -> Array:
-    squares = tissue.squares()
-    parts = tuple(zip((tissue.wall, *tissue.layers), squares, strict=True))
+    parts = tissue.parts()
     front = solve_front(parts, roots.arrivals(tissue), guess, max_sweeps)
     times = jnp.where(front.settled, front.times, jnp.inf)
     if not throw:
         return times
-    good = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s) & (s > 0)) for s in squares]))
+    good = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s) & (s > 0)) for _, s in parts]))
     times = eqx.error_if(times, ~good, "velocities must be above 0 m/s, and points finite")
     times = eqx.error_if(
         times,

@@ -20,6 +20,9 @@ from jaxtyping import Array, Float, Int
 
 from twinjax.electro._local_update import from_segment, from_triangle, travel
 
+_CHUNK = 64  # simplices updated together on a CPU
+_WINDOW = 2.0  # mean travel times along an edge that are updated in one round
+
 # The edges of a simplex in the order of its squared lengths.
 EDGES = {
     3: np.array([[0, 1], [0, 2], [1, 2]]),
@@ -43,65 +46,85 @@ _SEEN = {corners: _seen_from_corners(corners) for corners in EDGES}
 
 
 class Simplices(eqx.Module):
-    """Tetrahedra or triangles, and for each node the updates that reach it.
+    """Tetrahedra or triangles, and their division into chunks of neighbours.
 
-    `rows` (node, width) numbers the updates by `corner * count + simplex`; padded with the number
-    of all updates.
+    `chunks` (chunk, place) are numbers of simplices. A chunk is updated as a whole: on a CPU
+    small ones save most of the work, since the front is in few of them at a time; an accelerator
+    is better served by one chunk of all.
     """
 
     nodes: Int[Array, "simplex corner"]
-    rows: Int[Array, "node width"]
+    chunks: Int[Array, "chunk place"]
 
-    def __init__(self, nodes: Int[np.ndarray, "simplex corner"], count: int):
-        owner = np.asarray(nodes).T.ravel()  # by corner, then by simplex
-        order = np.argsort(owner, kind="stable")
-        filled = np.bincount(owner, minlength=count)
-        first = np.cumsum(filled) - filled
-        rows = np.full((count, max(1, int(filled.max(initial=0)))), len(owner), np.int32)
-        rows[owner[order], np.arange(len(owner)) - first[owner[order]]] = order
+    def __init__(
+        self,
+        nodes: Int[np.ndarray, "simplex corner"],
+        points: Float[np.ndarray, "node 3"],
+        chunk: int | None = None,
+    ):
+        if chunk is None:
+            chunk = _CHUNK if jax.default_backend() == "cpu" else len(nodes)
+        order = _along_a_curve(points[nodes].mean(axis=1))
+        order = np.concatenate([order, np.repeat(order[-1:], -len(order) % chunk)])
         self.nodes = jnp.asarray(nodes, jnp.int32)
-        self.rows = jnp.asarray(rows)
+        self.chunks = jnp.asarray(order.reshape(-1, chunk), jnp.int32)
 
     @property
     def corners(self) -> int:
         return self.nodes.shape[1]
 
-    def arrivals(self, times: Float[Array, " node"], squares: Array) -> Float[Array, "node width"]:
-        """The time of every update of every node; `squares` (simplex, edge) in ms²."""
-        others, own, across = _SEEN[self.corners]
-        at = [times[self.nodes[:, k]] for k in range(self.corners)]
-        edges = [squares[:, e] for e in range(squares.shape[1])]
-        update: Any = from_triangle if self.corners == 4 else from_segment
-        found = [
-            update(
-                tuple(at[j] for j in others[k]),
-                tuple(edges[e] for e in own[k]),
-                tuple(edges[e] for e in across[k]),
-            )[0]
-            for k in range(self.corners)
-        ]
-        padded = jnp.concatenate([*found, jnp.full(1, jnp.inf, times.dtype)])
-        return padded[self.rows]
-
     def winner(
-        self, times: Float[Array, " node"], squares: Array, number: Int[Array, " node"]
-    ) -> tuple[Int[Array, "node side"], Float[Array, "node side"], Float[Array, " node"]]:
-        """Of one update a node: the nodes that it comes from, their λ, and the travel time.
+        self, times: Float[Array, " node"], squares: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Of each node the best update from these simplices.
 
-        The travel time is differentiable in `squares`, with λ held.
+        **Returns:** its time (infinite without any); the nodes that it comes from and their λ,
+        both (node, side); and the travel time, differentiable in `squares` with λ held.
         """
+        held = jax.lax.stop_gradient(squares)
+        found = arrivals(times, self.nodes.T, held.T).ravel()  # by corner, then by simplex
+        owner = self.nodes.T.ravel()
+        best = jnp.full(len(times), jnp.inf, times.dtype).at[owner].min(found)
+        number = jnp.where(found == best[owner], jnp.arange(len(found)), 0)
+        number = jnp.zeros(len(times), number.dtype).at[owner].max(number)
         others, own, across = (jnp.asarray(a) for a in _SEEN[self.corners])
         corner, simplex = jnp.divmod(number, len(self.nodes))
-        corner = jnp.minimum(corner, self.corners - 1)
-        simplex = jnp.minimum(simplex, len(self.nodes) - 1)
         from_ = jnp.take_along_axis(self.nodes[simplex], others[corner], axis=1)
         length = squares[simplex]
         own_squares = tuple(jnp.take_along_axis(length, own[corner], axis=1).T)
         across_squares = tuple(jnp.take_along_axis(length, across[corner], axis=1).T)
-        held = jax.lax.stop_gradient((tuple(times[from_].T), own_squares, across_squares))
-        update: Any = from_triangle if self.corners == 4 else from_segment
-        weights = jax.lax.stop_gradient(update(*held)[1])
-        return from_, jnp.stack(weights, axis=1), travel(weights, own_squares, across_squares)
+        still = jax.lax.stop_gradient((tuple(times[from_].T), own_squares, across_squares))
+        weights = jax.lax.stop_gradient(_update(self.corners)(*still)[1])
+        return best, from_, jnp.stack(weights, axis=1), travel(weights, own_squares, across_squares)
+
+
+def _update(corners: int) -> Any:
+    return from_triangle if corners == 4 else from_segment
+
+
+def arrivals(
+    times: Float[Array, " node"], nodes: Int[Array, "corner simplex"], squares: Array
+) -> Float[Array, "corner simplex"]:
+    """When each corner is reached through each simplex; `squares` (edge, simplex) in ms²."""
+    others, own, across = _SEEN[len(nodes)]
+    at = times[nodes]
+    # One stacked update for all corners: four in a row are compiled into four times the work.
+    return _update(len(nodes))(
+        tuple(at[others[:, i]] for i in range(others.shape[1])),
+        tuple(squares[own[:, i]] for i in range(own.shape[1])),
+        tuple(squares[across[:, i]] for i in range(across.shape[1])),
+    )[0]
+
+
+def _along_a_curve(centres: Float[np.ndarray, "simplex 3"]) -> Int[np.ndarray, " simplex"]:
+    """Numbers along Morton's curve, on which neighbours in space are near each other."""
+    span = np.ptp(centres, axis=0).max()
+    place = ((centres - centres.min(axis=0)) / max(span, 1e-300) * 1023).astype(np.int64)
+    code = np.zeros(len(centres), np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            code |= ((place[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return np.argsort(code, kind="stable").astype(np.int32)
 
 
 class Front(NamedTuple):
@@ -130,27 +153,57 @@ def solve_front(
     return Front(_attach(times, offset, sources, weights), sweeps, settled)
 
 
-def _best(parts: tuple, direct: Array, times: Array) -> Array:
-    for simplices, squares in parts:
-        direct = jnp.minimum(direct, jnp.min(simplices.arrivals(times, squares), axis=1))
-    return direct
-
-
 def _sweep(parts: tuple, direct: Array, start: Array, max_sweeps: int) -> tuple:
-    """Jacobi sweeps from above, until nothing sinks by more than rounding."""
+    """Updates of chunks in about the order of time, until nothing sinks by more than rounding.
+
+    A chunk waits from the earliest change at one of its nodes on. In every round those are
+    updated, one after the other, that wait since not long after the first.
+    """
     tiny = 8 * jnp.finfo(direct.dtype).eps
+    window = _WINDOW * jnp.mean(jnp.sqrt(parts[0][1]))
+    chunked = [
+        (jnp.swapaxes(s.nodes[s.chunks], 1, 2), jnp.swapaxes(squares[s.chunks], 1, 2))
+        for s, squares in parts
+    ]
+
+    def earliest(times: Array, changed: Array) -> tuple:
+        trigger = jnp.where(changed, times, jnp.inf)
+        return tuple(jnp.min(trigger[nodes], axis=(1, 2)) for nodes, _ in chunked)
 
     def going(carry: tuple) -> Array:
-        _, count, settled = carry
-        return ~settled & (count < max_sweeps)
+        _, waiting, count = carry
+        return _any_left(waiting) & (count < max_sweeps)
 
-    def sweep(carry: tuple) -> tuple:
-        times, count, _ = carry
-        after = jnp.minimum(times, _best(parts, direct, times))
+    def round_(carry: tuple) -> tuple:
+        times, waiting, count = carry
+        limit = window + jnp.min(jnp.stack([jnp.min(w) for w in waiting]))
+        after, left = times, []
+        for (nodes, squares), since in zip(chunked, waiting, strict=True):
+            after = _update_chunks(after, nodes, squares, since, limit)
+            left.append(jnp.where(since <= limit, jnp.inf, since))
         slack = jnp.where(jnp.isfinite(times), tiny * jnp.abs(times), 0.0)
-        return after, count + 1, ~jnp.any(after < times - slack)
+        new = earliest(after, after < times - slack)
+        return after, tuple(map(jnp.minimum, left, new)), count + 1
 
-    return jax.lax.while_loop(going, sweep, (start, jnp.asarray(0), jnp.asarray(False)))
+    first = earliest(start, jnp.isfinite(start))
+    times, waiting, count = jax.lax.while_loop(going, round_, (start, first, jnp.asarray(0)))
+    return times, count, ~_any_left(waiting)
+
+
+def _any_left(waiting: tuple) -> Array:
+    return jnp.any(jnp.stack([jnp.any(w < jnp.inf) for w in waiting]))
+
+
+def _update_chunks(times: Array, nodes: Array, squares: Array, since: Array, limit: Array) -> Array:
+    """The chunks that wait since `limit` or before, the first first."""
+    order, due = jnp.argsort(since), jnp.sum(since <= limit)
+
+    def update(carry: tuple) -> tuple:
+        times, i = carry
+        at, lengths = nodes[order[i]], squares[order[i]]
+        return times.at[at.ravel()].min(arrivals(times, at, lengths).ravel()), i + 1
+
+    return jax.lax.while_loop(lambda c: c[1] < due, update, (times, jnp.asarray(0)))[0]
 
 
 def _policy(parts: tuple, direct: Array, times: Array) -> tuple[Array, Array, Array]:
@@ -160,11 +213,7 @@ def _policy(parts: tuple, direct: Array, times: Array) -> tuple[Array, Array, Ar
     sources = jnp.zeros((count, 3), jnp.int32)
     weights = jnp.zeros((count, 3), direct.dtype)
     for simplices, squares in parts:
-        found = simplices.arrivals(times, jax.lax.stop_gradient(squares))
-        k = jnp.argmin(found, axis=1)
-        first = jnp.take_along_axis(found, k[:, None], axis=1)[:, 0]
-        number = jnp.take_along_axis(simplices.rows, k[:, None], axis=1)[:, 0]
-        from_, share, length = simplices.winner(times, squares, number)
+        first, from_, share, length = simplices.winner(times, squares)
         blank = 3 - from_.shape[1]
         from_ = jnp.pad(from_, ((0, 0), (0, blank)))
         share = jnp.pad(share, ((0, 0), (0, blank)))
