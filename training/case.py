@@ -113,7 +113,7 @@ def parse_case(text: str, name: str = "the case") -> Case:
     if both:
         raise ValueError(f"{name}: '{min(both)}' is both fixed in [parameters] and in [box]")
     fixed = {
-        parameter: _value(name, parameter, known[parameter], quantity.value, quantity.unit)
+        parameter: bounded_value(name, parameter, known[parameter], quantity.value, quantity.unit)
         for parameter, quantity in table.parameters.items()
     }
     if fixed:
@@ -126,7 +126,8 @@ def parse_case(text: str, name: str = "the case") -> Case:
     return Case(model, varied, box, table, text)
 
 
-def _value(name: str, parameter: str, info: ParameterInfo, value: float, unit: str) -> float:
+def bounded_value(name: str, parameter: str, info: ParameterInfo, value: float, unit: str) -> float:
+    """A quantity in the unit of its parameter; `ValueError` for another kind or out of bounds."""
     try:
         value = float(convert(value, unit, info.unit))
     except UnitError as error:
@@ -148,8 +149,8 @@ def _interval(name: str, parameter: str, info: ParameterInfo, rule: Range) -> tu
         return prior_interval(info, rule.prior, f"{name}: {parameter}")
     if rule.low is None or rule.high is None or rule.unit is None:
         raise ValueError(f"{name}: {parameter} needs low, high and unit, or prior")
-    low = _value(name, parameter, info, rule.low, rule.unit)
-    high = _value(name, parameter, info, rule.high, rule.unit)
+    low = bounded_value(name, parameter, info, rule.low, rule.unit)
+    high = bounded_value(name, parameter, info, rule.high, rule.unit)
     if not low < high:
         raise ValueError(f"{name}: {parameter}: low = {rule.low:g} is not below {rule.high:g}")
     return low, high

@@ -1,22 +1,123 @@
-"""`twinjax simulate`: the periodic beat of a case."""
+"""`twinjax simulate`: the periodic beat of a case, or what a case of tissue does."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from training.cli._output import replacing, show, show_json
+from training.cli._output import key_values, progress_bar, replacing, show, show_json
+
+if TYPE_CHECKING:
+    from training.tissue_run import TissueRun
 
 
 def simulate(
-    case: Annotated[Path, typer.Argument(help="CASE.toml")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="beat.h5")] = None,
-    plot: Annotated[Path | None, typer.Option(help="a figure of the beat")] = None,
+    case: Annotated[Path, typer.Argument(help="CASE.toml; one of tissue has a table [tissue]")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="beat.h5 or run.h5")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="a figure of the beat, or of times and ECG (NAME_ecg)")
+    ] = None,
+    vtu: Annotated[
+        Path | None, typer.Option(help="times and potentials of tissue, for ParaView")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Find the periodic beat of a case; what its box varies keeps the model's value."""
+    """Run a case: the periodic beat of the circulation, or the activation of tissue.
+
+    What the box of a beat's case varies keeps the model's value. A run of tissue that was stopped
+    goes on where it was, if it has an output.
+    """
+    from training._toml import read_text
+    from training.tissue_case import is_tissue_case
+
+    if is_tissue_case(read_text(case)):
+        _tissue(case, output, plot, vtu, as_json)
+        return
+    if vtu is not None:
+        raise ValueError(f"{case} has no table [tissue]: --vtu is for tissue")
+    _beat(case, output, plot, as_json)
+
+
+def _tissue(
+    case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
+) -> None:
+    from training.tissue_case import load_tissue_case
+    from training.tissue_run import discard_parts, run_tissue_case, write_tissue_run, write_vtu
+
+    loaded = load_tissue_case(case)
+    # What cannot be written is told before anything is run.
+    for path, kinds in ((plot, (".png", ".pdf", ".svg")), (vtu, (".vtu", ".vtk", ".xdmf"))):
+        if path is not None and path.suffix.lower() not in kinds:
+            raise ValueError(f"'{path.name}' is none of {', '.join(kinds)}")
+    for path in (output, plot, vtu):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"there is no folder {path.absolute().parent} to write {path.name} in")
+    with progress_bar(quiet=as_json) as update:
+        run = run_tissue_case(loaded, output, update)
+    files = []
+    if output is not None:
+        with replacing(output) as temporary:
+            write_tissue_run(run, loaded, temporary)
+        discard_parts(output)
+        files.append(output)
+    if vtu is not None:
+        write_vtu(run, vtu)
+        files.append(vtu)
+    if plot is not None:
+        files += _figures(run, plot, loaded.equation)
+    told = _summary(run)
+    if as_json:
+        show_json(told | {"notes": list(run.notes), "files": [str(file) for file in files]})
+        return
+    rows = {name.replace("[", "\\["): f"{value:.4g}" for name, value in told.items()}
+    show(key_values(f"{loaded.equation}: {case}", rows))
+    for note in run.notes:
+        show(note.replace("[", "\\["))
+    for file in files:
+        show(f"written: {file}")
+
+
+def _figures(run: "TissueRun", plot: Path, equation: str) -> list[Path]:
+    from training._ecg_figure import draw_ecg
+    from training._surface_figure import draw_times
+    from twinjax.electro import LEADS
+    from twinjax.io import EcgRecord
+
+    panels = [("activation", run.activation)]
+    if run.repolarisation is not None:
+        panels.append(("repolarisation", run.repolarisation))
+    with replacing(plot) as temporary:
+        draw_times(run.heart.mesh, panels, temporary)
+    if run.ecg is None:
+        return [plot]
+    paper = plot.with_name(f"{plot.stem}_ecg{plot.suffix}")
+    with replacing(paper) as temporary:
+        draw_ecg([EcgRecord(run.ecg_times, run.ecg, LEADS)], temporary, title=equation)
+    return [plot, paper]
+
+
+def _summary(run: "TissueRun") -> dict[str, float]:
+    """Numbers with their units in brackets."""
+    import numpy as np
+
+    told: dict[str, float] = {
+        "nodes": len(run.activation),
+        "activated [%]": 100 * run.reached,
+    }
+    for name, times in (("activation", run.activation), ("repolarisation", run.repolarisation)):
+        if times is not None and np.isfinite(times).any():
+            known = times[np.isfinite(times)]
+            told[f"first {name} [ms]"], told[f"last {name} [ms]"] = map(
+                float, (known.min(), known.max())
+            )
+    if run.ecg is not None:
+        told["largest ECG deflection [mV]"] = float(np.abs(run.ecg).max())
+    return told | {"wall time [s]": run.seconds}
+
+
+def _beat(case: Path, output: Path | None, plot: Path | None, as_json: bool) -> None:
     import h5py
     import numpy as np
 

@@ -1,0 +1,419 @@
+"""A tissue case from file to file: activation, repolarisation, potentials and the 12-lead ECG."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from training._parts import Parts
+from training._tissue_heart import (
+    Heart,
+    amplitudes,
+    build_eikonal,
+    build_heart,
+    build_roots,
+    build_stimuli,
+    build_tissue,
+    coarse,
+    electrodes_for,
+    place_regions,
+)
+from training.datasets import USE, versions
+from training.tissue_case import TissueCase, whole
+from twinjax import RESULTS, Solution
+from twinjax.electro import (
+    LEADS,
+    Conductivities,
+    LeadField,
+    Propagation,
+    Stimulus,
+    Tissue,
+    activation_times,
+    propagate,
+    unbounded_lead_field,
+)
+from twinjax.geometry import Mesh, divided
+
+Progress = Callable[[str, int, int], None]
+_CHUNK = 10.0  # of a run between two looks at it [ms]
+_FINE = 3.0  # mean edge up to which an ECG of times is of the mesh itself [mm]
+_STATE = 900_000  # two parts from this number on are the state, in turn
+_WAVE = 60.0  # how long an upstroke of the eikonal model shows in the ECG [ms]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TissueRun:
+    """What a case gives, at the nodes of `heart.mesh`.
+
+    Times [ms] are infinite where they did not come. `eikonal` are the times that started the
+    reaction-eikonal model; `potentials` (time, node) [mV] and `ecg` (lead, time) [mV] belong to
+    the times before them.
+    """
+
+    heart: Heart
+    activation: np.ndarray
+    repolarisation: np.ndarray | None
+    eikonal: np.ndarray | None
+    snapshots: np.ndarray
+    potentials: np.ndarray
+    ecg_times: np.ndarray
+    ecg: np.ndarray | None
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def reached(self) -> float:
+        """The share of nodes that were activated."""
+        return float(np.mean(np.isfinite(self.activation)))
+
+
+def run_tissue_case(
+    case: TissueCase, output: Path | None = None, progress: Progress | None = None
+) -> TissueRun:
+    """Runs a case; with an `output` what is done is kept beside it, and a killed run goes on.
+
+    Raises `ValueError` for a case that does not fit its geometry, and for a run that fails.
+    """
+    began = time.perf_counter()
+    told = progress or (lambda stage, done, total: None)
+    told("geometry", 0, 1)
+    heart = build_heart(case)
+    notes = [*heart.notes, *filter(None, [coarse(case, heart)])]
+    regions = place_regions(case, heart)
+    wanted = case.table.output
+    leads = None
+    if wanted.ecg or (wanted.ecg is None and heart.tetrahedral):
+        if not heart.tetrahedral:
+            raise ValueError(f"{case.name}: output.ecg: an ECG needs a heart of tetrahedra")
+        places, note = electrodes_for(heart)
+        notes.append(note)
+        leads = places
+    times = None
+    if case.equation != "monodomain":
+        told("eikonal equation", 0, 1)
+        tissue = build_eikonal(case, heart, regions)
+        roots = build_roots(case, heart)
+        times = np.asarray(activation_times(tissue, roots, throw=False))
+        if not np.isfinite(times).all():
+            lost = int(np.sum(~np.isfinite(times)))
+            raise ValueError(f"{case.name}: the front does not reach {lost} of {len(times)} nodes")
+    if case.equation == "eikonal":
+        assert times is not None
+        found = _of_times(case, heart, times, leads)
+    else:
+        found = _of_cells(case, heart, regions, times, leads, output, told)
+    run = TissueRun(heart, **found, notes=tuple(notes), seconds=time.perf_counter() - began)
+    if run.reached < 1:
+        share = 100 * (1 - run.reached)
+        note = f"{share:.1f} % of the nodes were not activated"
+        run = dataclasses.replace(run, notes=(*run.notes, note))
+    return run
+
+
+def _field(mesh: Mesh, electrodes: np.ndarray) -> LeadField:
+    conductivities = Conductivities()
+    inside = conductivities.intracellular(jnp.asarray(mesh.frames))
+    medium = conductivities.torso
+    return unbounded_lead_field(
+        mesh.points, mesh.cells, inside, electrodes, medium=medium
+    ).twelve_leads()
+
+
+def _of_times(
+    case: TissueCase, heart: Heart, times: np.ndarray, electrodes: np.ndarray | None
+) -> dict[str, Any]:
+    """Everything from activation times and action potential durations."""
+    wanted, repolarisation = case.table.output, None
+    if wanted.apd is not None:
+        assert heart.nodal_depth is not None
+        endo, epi = wanted.apd
+        repolarisation = times + endo + (epi - endo) * heart.nodal_depth
+    last = times if repolarisation is None else repolarisation
+    end = case.table.tissue.duration or math.ceil(last.max()) + _WAVE
+    moments = np.arange(0.0, end + 1e-9, wanted.ecg_step)
+    ecg = None
+    if electrodes is not None:
+        mesh, ends = heart.mesh, None
+        if heart.spacing > _FINE:
+            mesh, ends = divided(mesh)
+
+        def finer(field: np.ndarray) -> jax.Array:
+            return jnp.asarray(
+                field if ends is None else np.concatenate([field, field[ends].mean(axis=1)])
+            )
+
+        recovered = None if repolarisation is None else finer(repolarisation)
+        field = _field(mesh, electrodes)
+        ecg = np.asarray(field.of_times(jnp.asarray(moments), finer(times), recovered))
+    return {
+        "activation": times,
+        "repolarisation": repolarisation,
+        "eikonal": None,
+        "snapshots": np.empty(0),
+        "potentials": np.empty((0, len(times))),
+        "ecg_times": moments if ecg is not None else np.empty(0),
+        "ecg": ecg,
+    }
+
+
+def _of_cells(
+    case: TissueCase,
+    heart: Heart,
+    regions: Any,
+    times: np.ndarray | None,
+    electrodes: np.ndarray | None,
+    output: Path | None,
+    told: Progress,
+) -> dict[str, Any]:
+    """Everything from the monodomain equation, in chunks that are kept."""
+    tissue, order = build_tissue(case, heart, regions)
+    if times is None:
+        stimuli = build_stimuli(case, heart, tissue, order, regions)
+    else:
+        cells = [case.cell(name) for name in regions.names]
+        current = amplitudes(case, cells, tissue)
+        stimuli = [Stimulus(np.ones(len(order), bool), current, start=times[order])]
+    matrix = None
+    if electrodes is not None:
+        matrix = np.asarray(_field(heart.mesh, electrodes).matrix)[:, order]
+    chunks = _Chunks(case, tissue, matrix, output)
+    solution = chunks.run(stimuli, told)
+    count = len(heart.mesh.points)
+
+    def on_mesh(values: Any) -> np.ndarray:
+        whole_mesh = np.full((*np.shape(values)[:-1], count), np.inf)
+        whole_mesh[..., order] = np.asarray(values, float)
+        return whole_mesh
+
+    seen = solution.observations
+    snapshots, potentials, ecg_times, ecg = chunks.collected()
+    return {
+        "activation": on_mesh(seen.activation),
+        "repolarisation": on_mesh(seen.repolarisation),
+        "eikonal": times,
+        "snapshots": snapshots,
+        "potentials": on_mesh(potentials),
+        "ecg_times": ecg_times,
+        "ecg": ecg,
+    }
+
+
+class _Chunks:
+    """A run in chunks of about 10 ms; each leaves what is wanted, and the state at its end."""
+
+    def __init__(
+        self, case: TissueCase, tissue: Tissue, matrix: np.ndarray | None, output: Path | None
+    ):
+        table, wanted = case.table.tissue, case.table.output
+        assert table.duration is not None
+        self.case, self.tissue, self.matrix = case, tissue, matrix
+        self.step = table.step
+        total = whole(table.duration, table.step)
+        assert total is not None
+        self.of_ecg = whole(wanted.ecg_step, table.step) if matrix is not None else None
+        self.of_shot = None if wanted.snapshots is None else whole(wanted.snapshots, table.step)
+        every = [n for n in (self.of_ecg, self.of_shot) if n is not None]
+        self.unit = math.gcd(*every) if every else None
+        size = self.unit or 1
+        if total % size:
+            length = f"{size * table.step:g} ms"
+            raise ValueError(
+                f"{case.name}: tissue.duration = {table.duration:g} ms is no whole number of "
+                f"{length}, in which output.ecg_step and snapshots are counted"
+            )
+        self.sizes = [n * size for n in _divided(total // size, _CHUNK / (size * table.step))]
+        self.parts = None
+        if output is not None:
+            plan = {"case": case.sha256, "versions": versions(), "nodes": int(sum(tissue.counts))}
+            self.parts = Parts(output, plan, resume=True)
+        self.kept: list[dict[str, np.ndarray]] = []
+
+    def run(self, stimuli: list[Stimulus], told: Progress) -> Solution:
+        wanted = self.case.table.output
+        solution, done = self._resumed()
+        first = sum(self.sizes[:done])
+        for number in range(done, len(self.sizes)):
+            told("monodomain equation [ms]", round(first * self.step), self._end)
+            steps = self.sizes[number]
+            solution = propagate(
+                self.tissue,
+                stimuli,
+                duration=steps * self.step,
+                step=self.step,
+                after=solution,
+                threshold=wanted.threshold,
+                recovered=wanted.recovered,
+                since=wanted.since,
+                save_every=None if self.unit is None else self.unit * self.step,
+                throw=False,
+            )
+            if int(solution.result) != RESULTS.successful:
+                raise ValueError(
+                    f"{self.case.name}: between {first * self.step:g} and "
+                    f"{(first + steps) * self.step:g} ms: {RESULTS(int(solution.result)).message}"
+                )
+            self._keep(number, first, solution)
+            first += steps
+        told("monodomain equation [ms]", self._end, self._end)
+        return solution
+
+    @property
+    def _end(self) -> int:
+        return round(sum(self.sizes) * self.step)
+
+    def _keep(self, number: int, first: int, solution: Solution) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        if self.unit is not None:
+            ends = first + self.unit * np.arange(1, len(solution.times) + 1)
+            for name, every in (("ecg", self.of_ecg), ("shot", self.of_shot)):
+                if every is None:
+                    continue
+                chosen = ends % every == 0
+                v = np.asarray(solution.observations.potentials)[chosen]
+                arrays[f"{name}_times"] = ends[chosen] * self.step
+                arrays[name] = v if name == "shot" else np.asarray(v, float) @ self.matrix.T
+        self.kept.append(arrays)
+        if self.parts is None:
+            return
+        leaves = jax.tree.leaves(solution.state)
+        state = {f"state_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        state |= {
+            "number": np.array(number),
+            "steps": np.asarray(solution.stats["steps"]),
+            "activation": np.asarray(solution.observations.activation),
+            "repolarisation": np.asarray(solution.observations.repolarisation),
+        }
+        # The state comes last: with it the chunk counts as done.
+        self.parts.save(number, arrays)
+        self.parts.save(_STATE + number % 2, state)
+
+    def _resumed(self) -> tuple[Solution, int]:
+        """Where the chunks that were kept have ended, and how many there are."""
+        states = []
+        if self.parts is not None:
+            states = [self.parts.load(_STATE + i) for i in (0, 1) if self.parts.has(_STATE + i)]
+        if self.parts is None or not states:
+            return self._beginning(), 0
+        last = max(states, key=lambda state: int(state["number"]))
+        number = int(last["number"])
+        self.kept = [self.parts.load(i) for i in range(number + 1)]
+        structure = jax.tree.structure(self.tissue.initial_state())
+        leaves = [jnp.asarray(last[f"state_{i}"]) for i in range(structure.num_leaves)]
+        crossed = (jnp.asarray(last[name]) for name in ("activation", "repolarisation"))
+        state = jax.tree.unflatten(structure, leaves)
+        return self._at(int(last["steps"]), state, *crossed), number + 1
+
+    def _beginning(self) -> Solution:
+        """Before the first step, in the form of a solution: so that one program runs all chunks."""
+        dtype = self._dtype
+        states = tuple(
+            jax.tree.map(lambda x, n=n: jnp.full(n, x, dtype), state)
+            for state, n in zip(self.tissue.initial_state(), self.tissue.counts, strict=True)
+        )
+        never = jnp.full(sum(self.tissue.counts), jnp.inf, dtype)
+        return self._at(0, states, never, never)
+
+    def _at(self, steps: int, state: Any, activation: jax.Array, repolarisation: Any) -> Solution:
+        nothing = jnp.zeros((0, 0), self._dtype)
+        return Solution(
+            jnp.array([steps * self.step]),
+            Propagation(activation, repolarisation, nothing, nothing),
+            state,
+            {"steps": jnp.asarray(steps)},
+            jnp.asarray(int(RESULTS.successful)),
+        )
+
+    @property
+    def _dtype(self) -> str:
+        return "float32" if self.case.table.tissue.precision == "single" else "float64"
+
+    def collected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Times and potentials of snapshots, times and leads of the ECG."""
+        nodes = sum(self.tissue.counts)
+
+        def joined(name: str, empty: np.ndarray) -> np.ndarray:
+            return np.concatenate([empty, *(part[name] for part in self.kept if name in part)])
+
+        ecg = None
+        if self.matrix is not None:
+            ecg = joined("ecg", np.empty((0, len(LEADS)))).T
+        return (
+            joined("shot_times", np.empty(0)),
+            joined("shot", np.empty((0, nodes))),
+            joined("ecg_times", np.empty(0)),
+            ecg,
+        )
+
+
+def _divided(total: int, wanted: float) -> list[int]:
+    """Equal chunks of about the wanted size, so that one is compiled; the last may be shorter."""
+    most = max(1, min(total, round(wanted)))
+    best = max(n for n in range(1, most + 1) if total % n == 0)
+    size = best if 3 * best >= most else most
+    sizes = [size] * (total // size)
+    return sizes + ([total % size] if total % size else [])
+
+
+def discard_parts(output: Path) -> None:
+    """Removes what a run has kept beside its output."""
+    Parts(output, {}, resume=False).remove()
+
+
+def write_tissue_run(run: TissueRun, case: TissueCase, path: Path) -> None:
+    """Writes an HDF5 file of the kind `tissue`: every dataset has its unit."""
+    mesh = run.heart.mesh
+    provenance = {
+        "case": case.text,
+        "versions": versions(),
+        "context_of_use": USE,
+        "notes": list(run.notes),
+        "wall_s": run.seconds,
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs["twinjax_kind"] = "tissue"
+        file.attrs["format"] = 1
+        file.attrs["model"] = case.equation
+        file.attrs["provenance"] = json.dumps(provenance)
+
+        def put(name: str, values: Any, unit: str) -> None:
+            file.create_dataset(name, data=values, compression="gzip" if np.size(values) else None)
+            file[name].attrs["unit"] = unit
+
+        put("mesh/points", np.asarray(mesh.points), "mm")
+        put("mesh/cells", mesh.cells, "1")
+        put("mesh/regions", mesh.regions, "1")
+        put("mesh/facets", mesh.facets, "1")
+        put("mesh/facet_tags", mesh.facet_tags, "1")
+        for name in ("activation", "repolarisation", "eikonal"):
+            if getattr(run, name) is not None:
+                put(name, getattr(run, name), "ms")
+        if len(run.snapshots):
+            put("snapshots/time", run.snapshots, "ms")
+            put("snapshots/potential", run.potentials.astype(np.float32), "mV")
+        if run.ecg is not None:
+            put("ecg/time", run.ecg_times, "ms")
+            put("ecg/values", run.ecg, "mV")
+            file["ecg/values"].attrs["leads"] = json.dumps(LEADS)
+
+
+def write_vtu(run: TissueRun, path: Path) -> None:
+    """Times and potentials at the nodes, for ParaView; NaN where a time did not come."""
+    from twinjax.io import write_mesh
+
+    data: dict[str, np.ndarray] = {}
+    for name in ("activation", "repolarisation", "eikonal"):
+        values = getattr(run, name)
+        if values is not None:
+            data[name] = np.where(np.isfinite(values), values, np.nan)
+    digits = len(f"{run.snapshots[-1]:.0f}") if len(run.snapshots) else 1
+    for moment, v in zip(run.snapshots, run.potentials, strict=True):
+        data[f"V_{moment:0{digits}g}_ms"] = v
+    write_mesh(run.heart.mesh, path, point_data=data)
