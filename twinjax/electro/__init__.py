@@ -1,7 +1,7 @@
 """Electrical propagation: tissue of cells on voxels or meshes, and the loop that runs it."""
 
 from twinjax.electro._action_potential import ActionPotential
-from twinjax.electro._conduction import Conduction
+from twinjax.electro._conduction import Conduction, LinkConduction
 from twinjax.electro._conductivities import Conductivities, fibre_tensor
 from twinjax.electro._ecg_features import (
     EcgAgreement,
@@ -13,6 +13,7 @@ from twinjax.electro._eikonal import Eikonal, activation_times
 from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
 from twinjax.electro._elements import ElementConduction, TissueMesh
 from twinjax.electro._grid import VoxelGrid, slab
+from twinjax.electro._lattice import Lattice
 from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
 from twinjax.electro._roots import AbstractRoots, RootNodes, RootPoints
@@ -38,7 +39,9 @@ __all__ = [
     "EcgFeatures",
     "Eikonal",
     "ElementConduction",
+    "Lattice",
     "LeadField",
+    "LinkConduction",
     "Propagation",
     "RootNodes",
     "RootPoints",

@@ -10,10 +10,11 @@ from jaxtyping import Array, Float
 
 from twinjax.electro._grid import VoxelGrid
 from twinjax.electro._stencil import Stencil
+from twinjax.fem import PaddedRows
 
 
 class Conduction(eqx.Module):
-    """∇·(D∇V) between the nodes of a grid."""
+    """∇·(D∇V) between the nodes of a grid, by stencils."""
 
     grid: VoxelGrid = eqx.field(static=True)
     plain: Stencil
@@ -31,15 +32,7 @@ class Conduction(eqx.Module):
         self, v: Float[Array, " n"], time: float, substeps: int, *, second_order: bool
     ) -> Float[Array, " n"]:
         """V after conduction alone for a while [ms]: forward Euler steps, or Heun's."""
-        length = time / substeps
-
-        def forward(v: Array) -> Array:
-            rate = self(v)
-            if second_order:
-                return v + length / 2 * (rate + self(v + length * rate))
-            return v + length * rate
-
-        return repeated(forward, v, substeps)
+        return explicitly(self, v, time, substeps, second_order)
 
     def longest_step(self) -> Float[Array, ""]:
         """What the forward Euler method is stable up to at least [ms]."""
@@ -62,6 +55,41 @@ class Conduction(eqx.Module):
     def _full(self) -> bool:
         """Whether the nodes are all corners of the box, in their order."""
         return len(self.grid.counts) == 1 and len(self.grid.nodes) == math.prod(self.grid.shape)
+
+
+class LinkConduction(eqx.Module):
+    """∇·(D∇V) between the nodes of a grid, by links, in padded rows."""
+
+    rows: PaddedRows
+
+    def __call__(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """In mV/ms."""
+        return self.rows.apply(v)
+
+    def advance(
+        self, v: Float[Array, " n"], time: float, substeps: int, *, second_order: bool
+    ) -> Float[Array, " n"]:
+        """V after conduction alone for a while [ms]: forward Euler steps, or Heun's."""
+        return explicitly(self, v, time, substeps, second_order)
+
+    def longest_step(self) -> Float[Array, ""]:
+        """What the forward Euler method is stable up to at least [ms], by Gershgorin."""
+        return 2 / jnp.max(jnp.sum(jnp.abs(self.rows.values), axis=1))
+
+
+def explicitly(
+    rate: Callable[[Array], Array], v: Array, time: float, substeps: int, second_order: bool
+) -> Array:
+    """Forward Euler steps, or Heun's."""
+    length = time / substeps
+
+    def forward(v: Array) -> Array:
+        slope = rate(v)
+        if second_order:
+            return v + length / 2 * (slope + rate(v + length * slope))
+        return v + length * slope
+
+    return repeated(forward, v, substeps)
 
 
 def repeated(advance: Callable[[Array], Array], v: Array, count: int) -> Array:

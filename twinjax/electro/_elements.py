@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from twinjax.electro._conduction import repeated
+from twinjax.electro._conduction import explicitly, repeated
 from twinjax.fem import P1, Q1, PaddedRows, solve_symmetric
 from twinjax.geometry import Mesh, reorder, select
 
@@ -158,14 +158,13 @@ class ElementConduction(eqx.Module):
         Explicit: forward Euler steps, or Heun's. Implicit: backward Euler, or the two stages of
         Alexander 1977, either of which damps what it does not resolve.
         """
+        if not self.implicit:
+            return explicitly(self, v, time, substeps, second_order)
         length = time / substeps
 
         def forward(v: Array) -> Array:
             if not second_order:
-                return v + length * self._rate(v, length if self.implicit else 0.0)
-            if not self.implicit:
-                rate = self(v)
-                return v + length / 2 * (rate + self(v + length * rate))
+                return v + length * self._rate(v, length)
             first = self._rate(v, _GAMMA * length)
             second = self._rate(v + (1 - _GAMMA) * length * first, _GAMMA * length)
             return v + length * ((1 - _GAMMA) * first + _GAMMA * second)
