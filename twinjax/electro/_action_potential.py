@@ -14,9 +14,14 @@ class ActionPotential(eqx.Module):
     """V(t; τ_a, τ_r) = rest + amplitude · s(β (t - τ_a)) · s(-p (t - τ_r)) · s(-r (t - τ_r)),
 
     with the logistic function s(x) = 1 / (1 + e⁻ˣ): an upstroke at τ_a of steepness β
-    (`upstroke`), a plateau that sinks with p (`plateau_slope`), and a repolarisation that is
-    steepest about τ_r, with r (`repolarisation_slope`). Without repolarisation, for a QRS complex
-    alone, the last two factors are 1. Differentiable in times and parameters.
+    (`upstroke`), a plateau that sinks with p (`plateau_slope`), and a repolarisation with r
+    (`repolarisation_slope`). At τ_r a quarter of the amplitude is left; with the defaults that is
+    17.6 ms after the steepest descent. Without repolarisation, for a QRS complex alone, the last
+    two factors are 1. Differentiable in times and parameters.
+
+    The default upstroke is as fast as that of a cell. Where nodes are far apart, the fronts between
+    them are made of steps: on a mesh of 4.8 mm the QRS complex is then 6 % off that of a mesh four
+    times as fine, and 3 % with an upstroke of 0.5 /ms.
     """
 
     rest: Float[Array, ""] = parameter(-85.0, unit="mV", bounds=(-100.0, -40.0), cite=_CITE)

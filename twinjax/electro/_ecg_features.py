@@ -140,7 +140,7 @@ class EcgAgreement(eqx.Module):
 
 
 def ecg_agreement(
-    one: Float[np.ndarray | Array, "lead time"], reference: Float[np.ndarray | Array, "lead time"]
+    one: Float[np.ndarray | Array, "lead time"], reference: Float[np.ndarray | Array, "_ _"]
 ) -> EcgAgreement:
     """Compares two ECGs of the same leads and times [mV].
 
