@@ -35,12 +35,12 @@ class Tissue(eqx.Module):
         Σ_e λ_e ∂_e² - Σ_e (∂_e E_e ∂_e)²,   E_e = h √(θ λ_e / 6),
         θ = ½ + ¾ s + ¼ s² / (1 + s / 12),   s = h √(e · D⁻¹ e / 1 ms),
 
-    over the lattice vectors e of D = Σ λ_e e eᵀ, λ_e > 0 (`Lattice`), ∂_e V = (V(x + h e) - V(x))/h:
-    the axes where fibres lie along one. For a plane wave along e these are the first two terms of
-    the Neumann series of the inverse of a mass 1 + θ h² ∂_e²/6: θ = 0 is the lumped one, 1 the
-    consistent one of linear elements, and ½ is exact to the fourth order. θ is fitted to plane
-    waves of the epicardial cell of ten Tusscher and Panfilov 2006, for s up to 3.6; it tends to ½
-    with h. Links are those for the fibres and conductivities that the tissue is made with.
+    with ∂_e V = (V(x + h e) - V(x)) / h, over the lattice vectors e of D = Σ λ_e e eᵀ, λ_e > 0
+    (`Lattice`): the axes where fibres lie along one. For a plane wave along e these are the first
+    two terms of the Neumann series of the inverse of a mass 1 + θ h² ∂_e²/6: θ = 0 is the lumped
+    one, 1 the consistent one of linear elements, and ½ is exact to the fourth order. θ is fitted
+    to plane waves of the epicardial cell of ten Tusscher and Panfilov 2006, for s up to 3.6; it
+    tends to ½ with h. Links are those for the fibres and conductivities of the tissue as made.
 
     On meshes "blended" is the same idea with one tensor in each cell (`ElementConduction`), and
     there are a "consistent" mass and weights between 0, lumped, and 1, consistent, each with a
