@@ -25,6 +25,7 @@ VELOCITIES = ("velocity_fibre", "velocity_sheet", "velocity_lv_endo", "velocity_
 APD = ("mean", "transmural", "apicobasal", "left_right", "front_back")
 _BIN = 0.5  # [ms]
 _PAD = 24.0  # an upstroke this long before or after is over [ms]
+_RADIUS = 1.25  # of a root, in mean edges
 _COARSE = 3.0  # mean edge from which potentials need the divided mesh [mm]
 
 
@@ -64,6 +65,7 @@ class VentricularEcg(eqx.Module):
     ends: Int[np.ndarray, "middle 2"] | None
     shape: ActionPotential
     basis: Float[Array, "node 5"]  # of action potential durations: `APD`
+    radius: float = eqx.field(static=True)  # of a root [mm]
 
     def __init__(
         self,
@@ -92,7 +94,10 @@ class VentricularEcg(eqx.Module):
         self.field = field_of(mesh)
         self.fine, self.ends = self.field, None
         corners = np.asarray(mesh.points)[mesh.cells]
-        if np.mean(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)) > _COARSE:
+        edge = float(np.mean(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)))
+        # A root that reaches no more than one node stays there: it costs time to leave it.
+        self.radius = _RADIUS * edge
+        if edge > _COARSE:
             made, self.ends = divided(mesh)
             self.fine = field_of(made)
         self.basis = _basis(anatomy)
@@ -117,7 +122,8 @@ class VentricularEcg(eqx.Module):
     ) -> Float[Array, " node"]:
         """Activation times of the nodes [ms]; a guess changes the work, not the result."""
         tissue = self.with_velocities(pattern.velocities)
-        return activation_times(tissue, RootPoints(pattern.points, pattern.onsets), guess=guess)
+        roots = RootPoints(pattern.points, pattern.onsets, radius=self.radius)
+        return activation_times(tissue, roots, guess=guess)
 
     def depolarisation(
         self, times: Float[np.ndarray, " time"], activation: Float[Array, " node"]

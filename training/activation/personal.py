@@ -165,7 +165,7 @@ def summary(found: PersonalMaps) -> dict[str, Any]:
     else:
         told["total_activation_ms"] = {"mean": float(np.ptp(fit.best.activation))}
     if found.best_durations is not None and beat.t_wave is not None:
-        told["t_correlation"] = correlation(found.best_durations.leads, beat.late)
+        told["t_correlation"] = correlation(found.best_durations.leads, beat.t_wave.values)
         told["durations_ms"] = {}
         for i, name in enumerate(APD):
             entry = {"best": float(found.best_durations.coefficients[i])}

@@ -46,13 +46,13 @@ def make_sites(
 ) -> Sites:
     """Sites `spacing` [mm] apart, and the times from each of them."""
     chosen = [surface.spread(spacing) for surface in surfaces]
-    points = np.asarray(model.tissue.points)[np.concatenate(chosen)]
+    points = np.concatenate(chosen)
     number = np.repeat(np.arange(len(surfaces)), [len(c) for c in chosen])
     tissue = model.with_velocities(jnp.asarray(velocities))
 
     @eqx.filter_jit
     def field(tissue: Eikonal, point: Array) -> Array:
-        return activation_times(tissue, RootPoints(point[None]))
+        return activation_times(tissue, RootPoints(point[None], radius=model.radius))
 
     fields = in_threads(
         lambda i: jax.block_until_ready(field(tissue, jnp.asarray(points[i]))),

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from twinjax.geometry import Mesh, Surface
@@ -17,8 +17,6 @@ class Endocardium:
 
     name: str
     corners: Float[np.ndarray, "facet 3 3"]
-    nodes: Int[np.ndarray, " node"]
-    points: Float[np.ndarray, "node 3"]
     tree: cKDTree
 
     def project(
@@ -37,28 +35,31 @@ class Endocardium:
         across = across / np.linalg.norm(across, axis=1, keepdims=True)
         return candidates[rows, best], np.stack([along, across], axis=1)
 
-    def spread(self, spacing: float) -> Int[np.ndarray, " site"]:
-        """Nodes no farther than `spacing` [mm] from all nodes, each farthest from those before."""
+    def spread(self, spacing: float) -> Float[np.ndarray, "site 3"]:
+        """Centres of facets, of which one is within `spacing` [mm] of each facet's.
+
+        Each is farthest from those before. Not nodes: at a node the times of the nodes around it
+        do not depend on where exactly a root is, as they are reached through it all the same.
+        """
+        centres = self.corners.mean(axis=1)
         chosen = [0]
-        distance = np.linalg.norm(self.points - self.points[0], axis=1)
+        distance = np.linalg.norm(centres - centres[0], axis=1)
         while distance.max() > spacing:
             chosen.append(int(np.argmax(distance)))
-            away = np.linalg.norm(self.points - self.points[chosen[-1]], axis=1)
+            away = np.linalg.norm(centres - centres[chosen[-1]], axis=1)
             distance = np.minimum(distance, away)
-        return self.nodes[chosen]
+        return centres[chosen]
 
 
 def endocardia(mesh: Mesh) -> tuple[Endocardium, ...]:
     """Those that the mesh has, the left one first."""
     found = []
     for surface in (Surface.LV_ENDO, Surface.RV_ENDO):
-        nodes = mesh.nodes(surface)
-        if not len(nodes):
-            continue
-        points = np.asarray(mesh.points)
-        corners = points[mesh.facets[mesh.facet_tags == int(surface)]]
-        tree = cKDTree(corners.mean(axis=1))
-        found.append(Endocardium(surface.name.lower(), corners, nodes, points[nodes], tree))
+        facets = mesh.facets[mesh.facet_tags == int(surface)]
+        if len(facets):
+            corners = np.asarray(mesh.points)[facets]
+            tree = cKDTree(corners.mean(axis=1))
+            found.append(Endocardium(surface.name.lower(), corners, tree))
     return tuple(found)
 
 
