@@ -15,7 +15,14 @@ from twinjax.electro._elements import ElementConduction, TissueMesh
 from twinjax.electro._grid import VoxelGrid, slab
 from twinjax.electro._lattice import Lattice
 from twinjax.electro._lead_field import LeadField, transfer_lead_field, unbounded_lead_field
+from twinjax.electro._plane_wave import (
+    WaveConductivities,
+    conduction_speed,
+    conductivities_for,
+)
 from twinjax.electro._propagate import Propagation, Stimulus, longest_step, propagate
+from twinjax.electro._purkinje import Purkinje, grow_purkinje
+from twinjax.electro._reaction_eikonal import ActionPotentials, action_potentials
 from twinjax.electro._roots import AbstractRoots, RootNodes, RootPoints
 from twinjax.electro._run import run_tissue
 from twinjax.electro._stencil import Stencil
@@ -33,6 +40,7 @@ __all__ = [
     "STEPPINGS",
     "AbstractRoots",
     "ActionPotential",
+    "ActionPotentials",
     "Conduction",
     "Conductivities",
     "EcgAgreement",
@@ -43,6 +51,7 @@ __all__ = [
     "LeadField",
     "LinkConduction",
     "Propagation",
+    "Purkinje",
     "RootNodes",
     "RootPoints",
     "Stencil",
@@ -51,13 +60,18 @@ __all__ = [
     "TissueMesh",
     "Torso",
     "VoxelGrid",
+    "WaveConductivities",
+    "action_potentials",
     "activation_times",
     "bounded_lead_field",
+    "conduction_speed",
+    "conductivities_for",
     "ecg_agreement",
     "ecg_features",
     "electrodes_of_heart",
     "electrodes_on_torso",
     "fibre_tensor",
+    "grow_purkinje",
     "heart_frame",
     "lead_matrix",
     "longest_step",
