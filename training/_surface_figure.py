@@ -16,10 +16,15 @@ from twinjax.geometry import Mesh, boundary
 _PIXELS = 520  # along the longer side of a view
 _NOTHING = np.array([0.82, 0.82, 0.82])  # where a time did not come
 _LIGHT = np.array([-0.35, 0.45, 0.82])  # right, up, towards the eye
+Seen = tuple[np.ndarray, np.ndarray, tuple[float, float, float, float]]
 
 
 def draw_times(
-    mesh: Mesh, panels: Sequence[tuple[str, np.ndarray]], path: Path, *, title: str = ""
+    mesh: Mesh,
+    panels: Sequence[tuple[str, np.ndarray]],
+    path: Path,
+    *,
+    dpi: int = 150,
 ) -> None:
     """Draws a row for each panel, a title and times [ms] of nodes, from the front and the back.
 
@@ -32,7 +37,7 @@ def draw_times(
     facets, _ = boundary(mesh)
     if facets.shape[1] == 4:
         facets = np.concatenate([facets[:, [0, 1, 2]], facets[:, [0, 2, 3]]])
-    views = _views(mesh)
+    views, smooth = _views(mesh), mesh.kind == "tetrahedra"
     with matplotlib.rc_context({"font.size": 9}):
         figure = Figure(figsize=(8.6, 3.9 * len(panels) + 0.2), layout="constrained")
         rows = figure.subplots(len(panels), 2, squeeze=False)
@@ -43,30 +48,27 @@ def draw_times(
             colours = matplotlib.colormaps["turbo_r"].resampled(len(levels) - 1)
             norm = BoundaryNorm(levels, len(levels) - 1)
             for axis, (side, turned) in zip(axes, views, strict=True):
-                _draw(axis, np.asarray(mesh.points) @ turned.T, facets, times, colours, norm)
+                seen = rasterised(np.asarray(mesh.points) @ turned.T, facets, times, smooth=smooth)
+                _draw(axis, seen, colours, norm)
                 axis.set_title(f"{name}, {side}", fontsize=9)
             scale = matplotlib.cm.ScalarMappable(norm, colours)
             bar = figure.colorbar(scale, ax=list(axes), shrink=0.8, pad=0.02, aspect=22)
             bar.set_label(f"{name} [ms]")
-        if title:
-            figure.suptitle(title, fontsize=10)
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=dpi)
 
 
-def _draw(
-    axis: Any, points: np.ndarray, facets: np.ndarray, times: np.ndarray, colours: Any, norm: Any
-) -> None:
-    values, light, extent = rasterised(points, facets, times)
+def _draw(axis: Any, seen: Seen, colours: Any, norm: Any) -> None:
+    values, light, extent = seen
     there = light > 0
     image = np.ones((*values.shape, 4))
     known = np.isfinite(values)
     image[..., :3] = _NOTHING
     image[known] = colours(norm(values[known]))
-    image[..., :3] *= np.where(there, 0.45 + 0.6 * light, 1.0)[..., None]
+    image[..., :3] *= np.where(there, 0.62 + 0.43 * light, 1.0)[..., None]
     image[..., 3] = there
     axis.imshow(np.clip(image, 0, 1), origin="lower", extent=extent, interpolation="bilinear")
     shown = np.ma.masked_invalid(values)
-    if shown.count() and np.ptp(shown) > 0:
+    if known.any() and np.ptp(values[known]) > 0:
         axis.contour(
             shown,
             norm.boundaries,
@@ -79,8 +81,8 @@ def _draw(
 
 
 def rasterised(
-    points: np.ndarray, facets: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float, float]]:
+    points: np.ndarray, facets: np.ndarray, values: np.ndarray, *, smooth: bool = True
+) -> Seen:
     """What is seen from +z: interpolated values and light (0 where nothing is), and the extent.
 
     Orthographic; of facets over each other the nearest is seen, and those that turn away not.
@@ -92,11 +94,7 @@ def rasterised(
     light, depth = np.zeros(seen.shape), np.full(seen.shape, -np.inf)
     corners = points[facets]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    smooth = np.zeros_like(points)
-    for column in facets.T:
-        np.add.at(smooth, column, normal)
-    smooth /= np.maximum(np.linalg.norm(smooth, axis=1), 1e-300)[:, None]
-    shine = np.clip(smooth @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0, 1.0)
+    shine = _shine(normal, facets, len(points)) if smooth else _lit(normal)[:, None].repeat(3, 1)
     flat = (corners[:, :, :2] - low) / pixel
     area = normal[:, 2] / pixel**2
     known = np.isfinite(values[facets]).all(axis=1)
@@ -118,9 +116,22 @@ def rasterised(
             seen[window][inside] = value[inside]
         else:
             seen[window][inside] = np.nan
-        light[window][inside] = (a * shine[n0] + b * shine[n1] + c * shine[n2])[inside] + 1e-3
+        light[window][inside] = (a * shine[k, 0] + b * shine[k, 1] + c * shine[k, 2])[inside] + 1e-3
     end = low + pixel * (size - 1)
     return seen, light, (float(low[0]), float(end[0]), float(low[1]), float(end[1]))
+
+
+def _shine(normal: np.ndarray, facets: np.ndarray, count: int) -> np.ndarray:
+    """Light at the corners of facets, whose normals are the means of those around."""
+    mean = np.zeros((count, 3))
+    for column in facets.T:
+        np.add.at(mean, column, normal)
+    return _lit(mean)[facets]
+
+
+def _lit(normal: np.ndarray) -> np.ndarray:
+    length = np.maximum(np.linalg.norm(normal, axis=1), 1e-300)
+    return np.clip(normal @ _LIGHT / np.linalg.norm(_LIGHT) / length, 0.0, 1.0)
 
 
 def _views(mesh: Mesh) -> list[tuple[str, np.ndarray]]:

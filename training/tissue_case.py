@@ -26,7 +26,11 @@ NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class TissueTable(Strict):
-    """[tissue]: the equation, and how it is stepped; lengths of time in ms."""
+    """[tissue]: the equation, and how it is stepped; lengths of time in ms.
+
+    `activation` is the file of another run on the same mesh, whose times start the
+    reaction-eikonal model in place of stimuli.
+    """
 
     model: str = "monodomain"
     duration: PositiveFloat | None = None
@@ -35,6 +39,7 @@ class TissueTable(Strict):
     stepping: Literal["explicit", "implicit"] = "explicit"
     precision: Literal["single", "double"] = "double"
     fast_layers: list[str] = Field(default_factory=list)
+    activation: str | None = None
 
 
 class GeometryTable(Strict):
@@ -81,8 +86,8 @@ class RegionTable(Strict):
 class StimulusTable(Strict):
     """[[stimuli]]: a point or a whole surface, at some `times`; lengths in mm and ms.
 
-    `amplitude` is in the unit of the cells' currents, and negative. For the eikonal equation a
-    stimulus is where activation starts, at its only time.
+    `amplitude` is in the unit of the cells' currents, and negative. For models with the eikonal
+    equation a stimulus is where the front starts, at its only time.
     """
 
     at: Point | None = None
@@ -205,6 +210,8 @@ def _check_tissue(table: TissueCaseFile) -> None:
             raise ValueError(unknown_name("fast layer", layer, ENDOCARDIA))
     if tissue.model == "monodomain" and tissue.fast_layers:
         raise ValueError("fast_layers are for the models eikonal and reaction-eikonal")
+    if tissue.activation is not None and tissue.model != "reaction-eikonal":
+        raise ValueError("tissue.activation is for the model reaction-eikonal")
     if tissue.model == "eikonal":
         return
     if tissue.duration is None:
@@ -291,9 +298,13 @@ def _check_regions(table: TissueCaseFile) -> None:
 
 
 def _check_stimuli(table: TissueCaseFile) -> None:
+    tissue = table.tissue
+    if tissue.activation is not None:
+        if table.stimuli:
+            raise ValueError("give either [[stimuli]] or tissue.activation, not both")
+        return
     if not table.stimuli:
         raise ValueError("[[stimuli]] is missing: where activation starts")
-    tissue = table.tissue
     for number, stimulus in enumerate(table.stimuli, 1):
         title = f"stimulus {number}"
         if (stimulus.at is None) == (stimulus.surface is None):
@@ -304,7 +315,7 @@ def _check_stimuli(table: TissueCaseFile) -> None:
                 raise ValueError(f"{title}: {unknown_name('surface', stimulus.surface, surfaces)}")
             if table.geometry is not None and table.geometry.kind in ("slab", "voxels"):
                 raise ValueError(f"{title}: a {table.geometry.kind} has no surface: name a point")
-        if tissue.model == "eikonal" and len(stimulus.times) > 1:
+        if tissue.model != "monodomain" and len(stimulus.times) > 1:
             raise ValueError(f"{title} has {len(stimulus.times)} times: a front starts once")
         for before, after in zip(stimulus.times, stimulus.times[1:], strict=False):
             if after <= before:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from training._files import opened
 from training._parts import Parts
 from training._tissue_heart import (
     Heart,
@@ -97,7 +98,9 @@ def run_tissue_case(
         notes.append(note)
         leads = places
     times = None
-    if case.equation != "monodomain":
+    if case.table.tissue.activation is not None:
+        times = _read_times(case, heart)
+    elif case.equation != "monodomain":
         told("eikonal equation", 0, 1)
         tissue = build_eikonal(case, heart, regions)
         roots = build_roots(case, heart)
@@ -116,6 +119,17 @@ def run_tissue_case(
         note = f"{share:.1f} % of the nodes were not activated"
         run = dataclasses.replace(run, notes=(*run.notes, note))
     return run
+
+
+def _read_times(case: TissueCase, heart: Heart) -> np.ndarray:
+    """The activation of another run on the same mesh."""
+    path = case.folder / str(case.table.tissue.activation)
+    with opened(path, "tissue", 1) as file:
+        times, points = file["activation"][:], file["mesh/points"][:]
+    own = np.asarray(heart.mesh.points)
+    if points.shape != own.shape or not np.allclose(points, own, atol=1e-6):
+        raise ValueError(f"{path} is of another mesh: {len(points)} nodes, not these {len(own)}")
+    return times
 
 
 def _field(mesh: Mesh, electrodes: np.ndarray) -> LeadField:
@@ -322,10 +336,10 @@ class _Chunks:
         return self._at(0, states, never, never)
 
     def _at(self, steps: int, state: Any, activation: jax.Array, repolarisation: Any) -> Solution:
-        nothing = jnp.zeros((0, 0), self._dtype)
+        none, nothing = (jnp.zeros(n, self._dtype) for n in ((0, len(activation)), (0, 0)))
         return Solution(
             jnp.array([steps * self.step]),
-            Propagation(activation, repolarisation, nothing, nothing),
+            Propagation(activation, repolarisation, none, nothing),
             state,
             {"steps": jnp.asarray(steps)},
             jnp.asarray(int(RESULTS.successful)),

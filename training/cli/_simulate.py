@@ -80,13 +80,15 @@ def _tissue(
 
 
 def _figures(run: "TissueRun", plot: Path, equation: str) -> list[Path]:
+    import numpy as np
+
     from training._ecg_figure import draw_ecg
     from training._surface_figure import draw_times
     from twinjax.electro import LEADS
     from twinjax.io import EcgRecord
 
     panels = [("activation", run.activation)]
-    if run.repolarisation is not None:
+    if run.repolarisation is not None and np.isfinite(run.repolarisation).any():
         panels.append(("repolarisation", run.repolarisation))
     with replacing(plot) as temporary:
         draw_times(run.heart.mesh, panels, temporary)
