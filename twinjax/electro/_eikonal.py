@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from twinjax._parameters import parameter, set_parameters
 from twinjax.electro._front import EDGES, Simplices, solve_front
-from twinjax.electro._roots import AbstractRoots, Near
+from twinjax.electro._purkinje import Purkinje
+from twinjax.electro._roots import AbstractRoots, Near, root
 from twinjax.fem._rows import segment_mean
 from twinjax.geometry import Mesh, Surface
 from twinjax.geometry._surface import require
@@ -35,8 +36,9 @@ class Eikonal(eqx.Module):
     **Arguments:** `mesh` of tetrahedra with frames; `fast_layers`, surfaces among
     `Surface.LV_ENDO` and `Surface.RV_ENDO` on whose facets activation also spreads within the
     surface, with velocities of their own: what Purkinje fibres do there. It has no thickness, so
-    that the mesh does not matter. Velocities [m/s] by keyword: those of the wall are numbers or
-    arrays (cell), those of layers numbers or arrays (facet of that surface).
+    that the mesh does not matter; `purkinje`, a network that is solved together with the tissue:
+    each of its ends is joined to the three nearest nodes. Velocities [m/s] by keyword: those of
+    the wall are numbers or arrays (cell), those of layers numbers or arrays (facet of the layer).
 
     A layer is a triangle mesh, coupled to the wall through its nodes.
 
@@ -48,6 +50,8 @@ class Eikonal(eqx.Module):
     frames: Float[Array, "cell 3 3"]
     wall: Simplices
     layer: Simplices | None
+    purkinje: Purkinje | None
+    fibres: Simplices | None  # cables and junctions; their nodes are numbered after the tissue's
     fast_layers: tuple[tuple[Surface, int], ...] = eqx.field(static=True)  # numbers of facets
     velocity_fibre: Any = parameter(0.67, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
     velocity_sheet: Any = parameter(0.30, unit="m/s", bounds=(0.05, 2.0), cite=_WALL)
@@ -55,7 +59,14 @@ class Eikonal(eqx.Module):
     velocity_lv_endo: Any = parameter(1.5, unit="m/s", bounds=(0.1, 5.0), cite=_LAYER)
     velocity_rv_endo: Any = parameter(1.5, unit="m/s", bounds=(0.1, 5.0), cite=_LAYER)
 
-    def __init__(self, mesh: Mesh, *, fast_layers: Sequence[Surface] = (), **velocities: Any):
+    def __init__(
+        self,
+        mesh: Mesh,
+        *,
+        fast_layers: Sequence[Surface] = (),
+        purkinje: Purkinje | None = None,
+        **velocities: Any,
+    ):
         if mesh.cells.shape[1] != 4:
             raise ValueError("the eikonal equation needs tetrahedra: divide by as_tetrahedra")
         if mesh.frames is None:
@@ -78,6 +89,9 @@ class Eikonal(eqx.Module):
         self.fast_layers = tuple(
             (layer, len(f)) for layer, f in zip(fast_layers, facets, strict=True)
         )
+        self.purkinje, self.fibres = purkinje, None
+        if purkinje is not None:
+            self.fibres = _cables_and_junctions(purkinje, points)
 
     def squares(self) -> tuple[Float[Array, "simplex edge"], ...]:
         """Squared travel times [ms²] along the edges of the wall's cells, then of the layers'."""
@@ -118,9 +132,17 @@ class Eikonal(eqx.Module):
         return Near(self.points, tensors, mean_edge, normal, layer, fast)
 
     def parts(self) -> tuple[tuple[Simplices, Array], ...]:
-        """The wall and, if there are any, the layers, with their squared travel times."""
+        """The wall, layers and Purkinje fibres, with their squared travel times."""
         simplices = (self.wall,) if self.layer is None else (self.wall, self.layer)
-        return tuple(zip(simplices, self.squares(), strict=True))
+        parts = tuple(zip(simplices, self.squares(), strict=True))
+        if self.purkinje is None or self.fibres is None:
+            return parts
+        network = self.purkinje
+        pairs = self.fibres.nodes[len(network.cables.nodes) :]
+        away = self.points[pairs[:, 1]] - network.points[pairs[:, 0] - len(self.points)]
+        travel = root(jnp.einsum("ji,jik,jk->j", away, self.near().metric[pairs[:, 1]], away))
+        junctions = jnp.stack([network.delay + travel, network.delay_back + travel], axis=1) ** 2
+        return (*parts, (self.fibres, jnp.concatenate([network.squares(), junctions])))
 
     def _slowness(self, cells: int) -> Array:
         """(cell, 3) in ms/mm, of fibre, sheet and normal."""
@@ -137,6 +159,17 @@ class Eikonal(eqx.Module):
         return jnp.concatenate(columns)
 
 
+def _cables_and_junctions(network: Purkinje, points: np.ndarray) -> Simplices:
+    from scipy.spatial import cKDTree  # slow to import, and rarely needed
+
+    places = np.asarray(jax.lax.stop_gradient(network.points))
+    ends = np.asarray(network.ends)
+    near = cKDTree(points).query(places[ends], k=3)[1]
+    junctions = np.stack([np.repeat(ends + len(points), 3), near.ravel()], axis=1)
+    nodes = np.concatenate([np.asarray(network.cables.nodes) + len(points), junctions])
+    return Simplices(nodes, np.concatenate([points, places]))
+
+
 _VELOCITY = {Surface.LV_ENDO: "velocity_lv_endo", Surface.RV_ENDO: "velocity_rv_endo"}
 
 
@@ -149,13 +182,13 @@ def _a_simplex(name: str, value: Any, count: int) -> Array:
 
 def activation_times(
     tissue: Eikonal,
-    roots: AbstractRoots,
+    roots: AbstractRoots | None = None,
     *,
     guess: Float[Array | np.ndarray, " node"] | None = None,
     max_sweeps: int | None = None,
     throw: bool = True,
 ) -> Float[Array, " node"]:
-    """When the front that starts at the roots reaches each node [ms].
+    """When the front from the roots, and from that of a Purkinje network, reaches each node [ms].
 
     The least times that no local update lowers: for every tetrahedron the earliest arrival at a
     corner from the opposite face, for every triangle of a layer from the opposite edge, minimised
@@ -168,34 +201,45 @@ def activation_times(
     ten times the number of nodes) bounds the work. With `throw=False` nodes that nothing reaches
     have an infinite time, and all have where sweeps did not suffice.
 
+    Returns times of the tissue's nodes; those of the network's are not told.
+
     Raises an error at run time if a node is not reached, a velocity is not above 0, or sweeps do
     not suffice; `ValueError` for arrays that do not fit the mesh.
     """
     count = len(tissue.points)
+    if roots is None and tissue.purkinje is None:
+        raise ValueError("activation needs roots, or tissue with a Purkinje network")
     if guess is not None and guess.shape != (count,):
         raise ValueError(f"a guess has the shape ({count},), one time a node, not {guess.shape}")
+    if roots is not None:
+        roots.check(count)
     return _activation_times(tissue, roots, guess, max_sweeps or 10 * count, throw)
 
 
 @eqx.filter_jit
 def _activation_times(
-    tissue: Eikonal, roots: AbstractRoots, guess: Array | None, max_sweeps: int, throw: bool
+    tissue: Eikonal, roots: AbstractRoots | None, guess: Array | None, max_sweeps: int, throw: bool
 ) -> Array:
+    count, dtype = len(tissue.points), tissue.points.dtype
     parts = tissue.parts()
-    front = solve_front(parts, roots.arrivals(tissue), guess, max_sweeps)
-    times = jnp.where(front.settled, front.times, jnp.inf)
+    direct = jnp.full(count, jnp.inf, dtype) if roots is None else roots.arrivals(tissue)
+    if tissue.purkinje is not None:
+        fibres = tissue.purkinje.start()
+        direct = jnp.concatenate([direct, fibres])
+        if guess is not None:
+            guess = jnp.concatenate([guess, jnp.full(len(fibres), jnp.inf, dtype)])
+    front = solve_front(parts, direct, guess, max_sweeps)
+    times = jnp.where(front.settled, front.times, jnp.inf)[:count]
     if not throw:
         return times
     good = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s) & (s > 0)) for _, s in parts]))
-    times = eqx.error_if(times, ~good, "velocities must be above 0 m/s, and points finite")
-    times = eqx.error_if(
-        times,
-        ~front.settled,
-        "times did not settle within max_sweeps: raise it, or look for flat cells by inspect",
-    )
-    return eqx.error_if(
-        times,
-        jnp.any(~jnp.isfinite(times)),
-        "the front does not reach every node: give each connected part of the mesh a root "
-        "(inspect counts the parts), or take throw=False, which leaves their times infinite",
-    )
+    wrong = jnp.stack([~good, ~front.settled, jnp.any(~jnp.isfinite(times))])
+    return eqx.branched_error_if(times, jnp.any(wrong), jnp.argmax(wrong), _WRONG)
+
+
+_WRONG = (
+    "velocities must be above 0 m/s, delays above 0 ms, and points finite",
+    "times did not settle within max_sweeps: raise it, or look for flat cells by inspect",
+    "the front does not reach every node: give each connected part of the mesh a root (inspect "
+    "counts the parts), or take throw=False, which leaves their times infinite",
+)

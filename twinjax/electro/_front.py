@@ -18,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from twinjax.electro._local_update import from_segment, from_triangle, travel
+from twinjax.electro._local_update import from_node, from_segment, from_triangle, travel
 
 _CHUNK = 64  # simplices updated together on a CPU
 _WINDOW = 2.0  # mean travel times along an edge that are updated in one round
 
 # The edges of a simplex in the order of its squared lengths.
 EDGES = {
+    2: np.array([[0, 1], [1, 0]]),  # a cable may conduct otherwise forth than back
     3: np.array([[0, 1], [0, 2], [1, 2]]),
     4: np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]),
 }
@@ -32,6 +33,8 @@ EDGES = {
 
 def _seen_from_corners(corners: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each corner: the others, the edges to them, and the edges between them."""
+    if corners == 2:  # from the first node to the second, and from the second to the first
+        return np.array([[1], [0]]), np.array([[1], [0]]), np.zeros((2, 0), int)
     number = {frozenset(map(int, e)): i for i, e in enumerate(EDGES[corners])}
     others = np.array([[j for j in range(corners) if j != k] for k in range(corners)])
     own = np.array([[number[frozenset((k, int(j)))] for j in others[k]] for k in range(corners)])
@@ -46,7 +49,7 @@ _SEEN = {corners: _seen_from_corners(corners) for corners in EDGES}
 
 
 class Simplices(eqx.Module):
-    """Tetrahedra or triangles, and their division into chunks of neighbours.
+    """Tetrahedra, triangles or cables, and their division into chunks of neighbours.
 
     `chunks` (chunk, place) are numbers of simplices. A chunk is updated as a whole: on a CPU
     small ones save most of the work, since the front is in few of them at a time; an accelerator
@@ -99,7 +102,7 @@ class Simplices(eqx.Module):
 
 
 def _update(corners: int) -> Any:
-    return from_triangle if corners == 4 else from_segment
+    return {2: from_node, 3: from_segment, 4: from_triangle}[corners]
 
 
 def arrivals(
@@ -293,4 +296,5 @@ def _upper_bound(parts: tuple, direct: Array, guess: Array) -> Array:
         # Nodes become finite one after the other along each path, and then are final.
         return after, jnp.any(jnp.isfinite(after) & ~jnp.isfinite(times)), count + 1
 
-    return jax.lax.while_loop(going, follow, (own, jnp.asarray(True), jnp.asarray(0)))[0]
+    found = jax.lax.while_loop(going, follow, (own, jnp.asarray(True), jnp.asarray(0)))[0]
+    return jnp.minimum(found, direct)

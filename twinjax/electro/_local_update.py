@@ -79,11 +79,18 @@ def from_segment(
     return base + best, (share, 1 - share)
 
 
+def from_node(
+    times: tuple[Array], own: tuple[Array], across: tuple[()]
+) -> tuple[Array, tuple[Array]]:
+    """The arrival [ms] along a cable, and λ, which is 1."""
+    return times[0] + jnp.sqrt(own[0]), (jnp.ones_like(times[0]),)
+
+
 def travel(
     weights: tuple[Array, ...], own: tuple[Array, ...], across: tuple[Array, ...]
 ) -> Float[Array, "..."]:
-    """|x - Σ λ_i x_i|_M [ms], for three nodes or two."""
-    pairs = _EDGES if len(weights) == 3 else ((0, 1),)
+    """|x - Σ λ_i x_i|_M [ms], for one node to three."""
+    pairs = {1: (), 2: ((0, 1),), 3: _EDGES}[len(weights)]
     square = sum((w * d for w, d in zip(weights, own, strict=True)), start=jnp.zeros(()))
     for (i, j), d in zip(pairs, across, strict=True):
         square = square - weights[i] * weights[j] * d

@@ -20,6 +20,10 @@ class AbstractRoots(eqx.Module):
     def arrivals(self, tissue: "Eikonal") -> Float[Array, " node"]:
         """When each node is reached directly [ms]; infinite where it is not."""
 
+    @abc.abstractmethod
+    def check(self, count: int) -> None:
+        """Raises `ValueError` if the roots do not fit a mesh of so many nodes."""
+
 
 class RootNodes(AbstractRoots):
     """Nodes of the mesh that become active at given times: `RootNodes([3, 80], [0.0, 12.0])`.
@@ -37,16 +41,20 @@ class RootNodes(AbstractRoots):
     def arrivals(self, tissue: "Eikonal") -> Float[Array, " node"]:
         """The onset at these nodes."""
         count = len(tissue.points)
-        if not isinstance(self.nodes, jax.core.Tracer):
-            nodes = np.asarray(self.nodes)
-            if not 0 <= nodes.min() <= nodes.max() < count:
-                raise ValueError(f"a root names the node {nodes.max()}, the mesh has {count}")
         dtype = self.onsets.dtype
         held = jax.lax.stop_gradient(self.onsets)
         first = jnp.full(count, jnp.inf, dtype).at[self.nodes].min(held)
         numbers = jnp.where(held == first[self.nodes], jnp.arange(len(self.nodes)), -1)
         who = jnp.full(count, -1).at[self.nodes].max(numbers)
         return jnp.where(who >= 0, self.onsets[jnp.maximum(who, 0)], jnp.inf)
+
+    def check(self, count: int) -> None:
+        """Whether the mesh has these nodes."""
+        if isinstance(self.nodes, jax.core.Tracer):
+            return
+        for node in np.asarray(self.nodes):
+            if not 0 <= node < count:
+                raise ValueError(f"a root names the node {node}, the mesh has {count}")
 
 
 class RootPoints(AbstractRoots):
@@ -102,6 +110,9 @@ class RootPoints(AbstractRoots):
         again = _direct(tissue.near(), self.points[who], self.onsets[who], reach[who])
         return jnp.where(jnp.isfinite(time), again, jnp.inf)
 
+    def check(self, count: int) -> None:
+        """Points fit any mesh."""
+
 
 class Near(eqx.Module):
     """What direct arrivals need to know of the tissue around each node."""
@@ -118,20 +129,20 @@ def _reach(near: Near, roots: RootPoints, k: Array) -> Array:
     if roots.radius is not None:
         return jnp.asarray(roots.radius, roots.onsets.dtype)
     square = jnp.sum((near.points - roots.points[k][None]) ** 2, axis=1)
-    return 0.5 * near.edge + _root(jnp.min(square))
+    return 0.5 * near.edge + root(jnp.min(square))
 
 
 def _direct(near: Near, point: Array, onset: Array, reach: Array) -> Array:
     """From one root a node: `point` (3) or (node, 3), the others numbers or (node)."""
     away = near.points - jnp.broadcast_to(point, near.points.shape)
-    distance = _root(jnp.sum(away * away, axis=1))
-    through = _root(jnp.einsum("ni,nij,nj->n", away, near.metric, away))
-    depth = _root(jnp.einsum("ni,nij,nj->n", away, near.normal, away))
-    along = _root(jnp.maximum(distance**2 - depth**2, 0.0))
+    distance = root(jnp.sum(away * away, axis=1))
+    through = root(jnp.einsum("ni,nij,nj->n", away, near.metric, away))
+    depth = root(jnp.einsum("ni,nij,nj->n", away, near.normal, away))
+    along = root(jnp.maximum(distance**2 - depth**2, 0.0))
     across = jnp.einsum("nij,nij->n", near.normal, near.metric)
     # A head wave: down to the layer at the critical angle, then along it.
     steep = jnp.maximum(across - 1 / near.fast**2, 0.0)
-    ahead = along / near.fast + depth * _root(steep)
+    ahead = along / near.fast + depth * root(steep)
     time = jnp.where(near.layer, jnp.minimum(through, ahead), through)
     excess = jnp.maximum(distance - reach, 0.0) / reach
     within = excess < 1
@@ -139,7 +150,8 @@ def _direct(near: Near, point: Array, onset: Array, reach: Array) -> Array:
     return jnp.where(within, onset + time * penalty, jnp.inf)
 
 
-def _root(square: Array) -> Array:
+def root(square: Array) -> Array:
+    """√x, with a derivative of 0 where x is 0."""
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
