@@ -88,9 +88,10 @@ def draw_ecg(
         figure.text(0.02, 0.01, "25 mm/s   10 mm/mV", va="bottom")
         if title:
             figure.text(0.02, 0.99, title, va="top", fontsize=9)
-        for i, (label, ink) in enumerate(zip(labels, _INK * len(records), strict=False)):
-            figure.text(0.98 - 0.2 * (len(labels) - 1 - i), 0.985, label, color=ink, va="top",
-                        ha="right")  # fmt: skip
+        right = 0.98
+        for label, ink in reversed(list(zip(labels, _INK * len(records), strict=False))):
+            figure.text(right, 0.985, label, color=ink, va="top", ha="right")
+            right -= (len(label) + 3) * 0.055 / float(figure.get_figwidth())  # inches a letter
         figure.savefig(path, dpi=200)
 
 
