@@ -343,3 +343,24 @@ def test_a_lead_field_is_applied_in_parts(monkeypatch):
     monkeypatch.setattr("twinjax.electro._lead_field._CHUNK", 150)
     np.testing.assert_allclose(field.of_times(times, activation), whole, rtol=1e-10)
     np.testing.assert_allclose(jax.grad(size)(activation), gradient, rtol=1e-8)
+
+
+def test_conductivities_of_regions():
+    """The heart conducts with σ_i + σ_e along its fibres, the rest alike in all directions."""
+    conductivities = Conductivities()
+    regions = np.array([7, 2, 3, 5, 2])
+    names = {7: "heart", 2: "torso", 3: "lungs", 5: "blood"}
+    fibres = np.zeros((5, 3))
+    fibres[0] = (0.0, 3.0, 4.0)
+    found = np.asarray(conductivities.of_regions(regions, names, fibres))
+    for row, sigma in zip(found[1:], (0.22, 0.06, 0.7, 0.22), strict=True):
+        np.testing.assert_allclose(row, sigma * np.eye(3), atol=1e-15)
+    along, across = np.array([0.0, 0.6, 0.8]), np.array([1.0, 0.0, 0.0])
+    assert along @ found[0] @ along == pytest.approx(0.17 + 0.62)
+    assert across @ found[0] @ across == pytest.approx(0.019 + 0.24)
+    plain = np.asarray(conductivities.of_regions(regions, names))
+    np.testing.assert_allclose(plain[0], (0.79 + 2 * 0.259) / 3 * np.eye(3), rtol=1e-12)
+    with pytest.raises(ValueError, match="region 5 has no name"):
+        conductivities.of_regions(regions, {7: "heart", 2: "torso", 3: "lungs"})
+    with pytest.raises(ValueError, match="did you mean 'lungs'"):
+        conductivities.of_regions(regions, names | {3: "lung"})
