@@ -77,8 +77,8 @@ def build_heart(case: TissueCase) -> Heart:
     table = case.table.geometry
     if case.table.anatomy is not None:
         anatomy = load_anatomy(case.table.anatomy, case.folder)
-        depth = np.asarray(anatomy.coordinates.transmural)
-        return _meshed(anatomy.mesh, depth, anatomy.electrodes, anatomy.notes)
+        transmural = np.asarray(anatomy.coordinates.transmural)
+        return _meshed(anatomy.mesh, transmural, anatomy.electrodes, anatomy.notes)
     assert table is not None
     if table.kind in ("left_ventricle", "biventricle"):
         if table.kind == "left_ventricle":
@@ -95,10 +95,12 @@ def build_heart(case: TissueCase) -> Heart:
     else:
         grid = VoxelGrid(_array(case, str(table.file), "integers", 3), table.spacing)
     grid, voxels, mesh = grid_mesh(grid)
-    fibres: Any = np.array(table.fibres) if not isinstance(table.fibres, str) else None
-    if fibres is None:
-        fibres = _array(case, str(table.fibres), "numbers", 4)
-    depth = nodal = None
+    if isinstance(table.fibres, str):
+        fibres = _array(case, table.fibres, "numbers", 4)
+    else:
+        fibres = np.array(table.fibres)
+    depth: np.ndarray | None = None
+    nodal: np.ndarray | None = None
     if table.kind == "slab":
         depth = mesh.centres()[:, 2] / np.ptp(mesh.points[:, 2])
         nodal = mesh.points[:, 2] / np.ptp(mesh.points[:, 2])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests._conventions import PROJECT
-from training import tissue_run
+from training import _tissue_chunks
 from training._parts import Parts
 from training._surface_figure import draw_times, rasterised
 from training._tissue_heart import build_heart, place_regions
@@ -152,11 +152,11 @@ def test_a_killed_run_goes_on(tmp_path, case, monkeypatch):
     kills = 3
     loaded = load_tissue_case(case(SLAB))
     whole = run_tissue_case(loaded)
-    monkeypatch.setattr(tissue_run, "_CHUNK", 4.0)
+    monkeypatch.setattr(_tissue_chunks, "_CHUNK", 4.0)
     save, left = Parts.save, [kills]
 
     def dying(self, number, arrays):
-        if number < tissue_run._STATE:
+        if number < _tissue_chunks.STATE:
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt

@@ -43,8 +43,9 @@ def simulate(
 def _tissue(
     case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
 ) -> None:
+    from training._tissue_chunks import discard_parts
     from training.tissue_case import load_tissue_case
-    from training.tissue_run import discard_parts, run_tissue_case, write_tissue_run, write_vtu
+    from training.tissue_run import run_tissue_case, write_tissue_run, write_vtu
 
     loaded = load_tissue_case(case)
     # What cannot be written is told before anything is run.
