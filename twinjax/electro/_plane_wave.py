@@ -10,6 +10,9 @@ from twinjax.electro._grid import VoxelGrid
 from twinjax.electro._propagate import Stimulus, propagate
 from twinjax.electro._tissue import Tissue
 
+# Seawater has 5 S/m; no tissue conducts better.
+_CONDUCTOR = 5.0
+
 
 class WaveConductivities(NamedTuple):
     """What `conductivities_for` finds, named as the fields of `Tissue` are."""
@@ -81,9 +84,11 @@ def conductivities_for(
 
 
 def _found(cell: AbstractCell, wanted: float, guess: float, rtol: float, options: Any) -> float:
-    sigma, power = guess, 2.0
+    sigma, power, speed = guess, 2.0, 0.0
     before: tuple[float, float] | None = None
     for _ in range(15):
+        if not 1e-6 < sigma < _CONDUCTOR:
+            break
         speed = conduction_speed(cell, sigma, expected=wanted, **options)
         if abs(speed - wanted) <= rtol * wanted:
             return sigma
@@ -96,6 +101,6 @@ def _found(cell: AbstractCell, wanted: float, guess: float, rtol: float, options
         before = (sigma, speed)
         sigma = sigma * min(max((wanted / speed) ** power, 0.1), 10.0)
     raise ValueError(
-        f"no conductivity gives {cell.about.title} a speed of {wanted} m/s at this spacing; the "
-        f"last, {sigma:.3g} S/m, gave {speed:.3g} m/s"
+        f"no conductivity up to {_CONDUCTOR} S/m gives {cell.about.title} a speed of {wanted} m/s; "
+        f"the last speed that was tried is {speed:.3g} m/s"
     )
