@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, FiniteFloat, PositiveFloat
+from pydantic import Field, FiniteFloat
 
 from training._toml import Strict, parse, read_text
 from training.anatomy import AnatomyTable
@@ -22,6 +22,7 @@ ENDOCARDIA = {"lv_endo": Surface.LV_ENDO, "rv_endo": Surface.RV_ENDO}
 LAYERS = ("endo", "mid", "epi")
 STIMULATED = 2.0  # how long a stimulus lasts unless it says [ms]
 Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
@@ -33,8 +34,8 @@ class TissueTable(Strict):
     """
 
     model: str = "monodomain"
-    duration: PositiveFloat | None = None
-    step: Annotated[PositiveFloat, Field(le=0.25)] = 0.05
+    duration: Positive | None = None
+    step: Annotated[Positive, Field(le=0.25)] = 0.05
     mass: Literal["lumped", "blended", "consistent"] | None = None
     stepping: Literal["explicit", "implicit"] = "explicit"
     precision: Literal["single", "double"] = "double"
@@ -51,8 +52,8 @@ class GeometryTable(Strict):
     """
 
     kind: str
-    spacing: PositiveFloat
-    size: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    spacing: Positive
+    size: tuple[Positive, Positive, Positive] | None = None
     layers: Annotated[int, Field(ge=1)] | None = None
     file: str | None = None
     fibres: Point | str = (1.0, 0.0, 0.0)
@@ -77,10 +78,10 @@ class RegionTable(Strict):
 
     tag: int | None = None
     centre: Point | None = None
-    radius: PositiveFloat | None = None
+    radius: Positive | None = None
     cell: str | None = None
     conductivity: NotNegative = 1.0
-    velocity: PositiveFloat = 1.0
+    velocity: Positive = 1.0
 
 
 class StimulusTable(Strict):
@@ -92,9 +93,9 @@ class StimulusTable(Strict):
 
     at: Point | None = None
     surface: str | None = None
-    radius: PositiveFloat | None = None
+    radius: Positive | None = None
     times: list[NotNegative] = Field(default_factory=lambda: [0.0], min_length=1)
-    duration: PositiveFloat = STIMULATED
+    duration: Positive = STIMULATED
     amplitude: Annotated[FiniteFloat, Field(lt=0)] | None = None
 
 
@@ -106,13 +107,13 @@ class OutputTable(Strict):
     repolarisation after the eikonal equation alone.
     """
 
-    snapshots: PositiveFloat | None = None
+    snapshots: Positive | None = None
     ecg: bool | None = None
-    ecg_step: PositiveFloat = 1.0
+    ecg_step: Positive = 1.0
     since: NotNegative = 0.0
     threshold: float = 0.0
     recovered: float = -70.0
-    apd: tuple[PositiveFloat, PositiveFloat] | None = None
+    apd: tuple[Positive, Positive] | None = None
 
 
 class TissueCaseFile(Strict):
@@ -246,6 +247,9 @@ def _check_geometry(table: TissueCaseFile) -> None:
         return
     if geometry.kind not in KINDS:
         raise ValueError(unknown_name("geometry.kind", geometry.kind, KINDS))
+    for angle in geometry.helix:
+        if not abs(angle) <= 90:
+            raise ValueError(f"geometry.helix: an angle lies between -90 and 90 deg, not {angle:g}")
     for key, kind in (("size", "slab"), ("file", "voxels")):
         given = getattr(geometry, key) is not None
         if given != (geometry.kind == kind):
@@ -354,10 +358,14 @@ def _parameters(table: TissueCaseFile) -> dict[str, float]:
     for parameter in table.parameters:
         if parameter not in known:
             raise ValueError(unknown_name("parameter", parameter, known))
-    return {
+    values = {
         name: bounded_value("[parameters]", name, known[name], quantity.value, quantity.unit)
         for name, quantity in table.parameters.items()
     }
+    conductivities = [values.get(f"conductivity_{way}") for way in ("along", "across")]
+    if conductivities == [0, 0]:
+        raise ValueError("[parameters]: tissue whose conductivities are all 0 does not conduct")
+    return values
 
 
 def default_amplitude(cell: AbstractCell) -> float:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,8 @@ def run_tissue_case(
     began = time.perf_counter()
     told = progress or (lambda stage, done, total: None)
     told("geometry", 0, 1)
-    heart = build_heart(case)
+    with _named(case):
+        heart = build_heart(case)
     notes = [*heart.notes, *filter(None, [coarse(case, heart)])]
     regions = place_regions(case, heart)
     wanted = case.table.output
@@ -94,7 +97,8 @@ def run_tissue_case(
         times = _read_times(case, heart)
     elif case.equation != "monodomain":
         told("eikonal equation", 0, 1)
-        tissue = build_eikonal(case, heart, regions)
+        with _named(case):
+            tissue = build_eikonal(case, heart, regions)
         roots = build_roots(case, heart)
         times = np.asarray(activation_times(tissue, roots, throw=False))
         if not np.isfinite(times).all():
@@ -111,6 +115,17 @@ def run_tissue_case(
         note = f"{share:.1f} % of the nodes were not activated"
         run = dataclasses.replace(run, notes=(*run.notes, note))
     return run
+
+
+@contextmanager
+def _named(case: TissueCase) -> Iterator[None]:
+    """What the library refuses is told with the name of the case."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(case.name):
+            raise
+        raise ValueError(f"{case.name}: {error}") from None
 
 
 def _read_times(case: TissueCase, heart: Heart) -> np.ndarray:
@@ -180,7 +195,8 @@ def _of_cells(
     told: Progress,
 ) -> dict[str, Any]:
     """Everything from the monodomain equation, in chunks that are kept."""
-    tissue, order = build_tissue(case, heart, regions)
+    with _named(case):
+        tissue, order = build_tissue(case, heart, regions)
     if times is None:
         stimuli = build_stimuli(case, heart, tissue, order, regions)
     else:

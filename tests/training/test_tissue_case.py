@@ -145,7 +145,9 @@ def test_a_slab_is_what_the_library_does(tmp_path, capsys, case):
     assert not list(tmp_path.glob(".*"))  # neither parts nor temporary files
     with pytest.raises(SystemExit):
         main(["info", str(files[0]), "--json"])
-    assert json.loads(capsys.readouterr().out)["kind"] == "tissue"
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["model"], told["snapshots"]) == ("tissue", "monodomain", 6)
+    assert (told["nodes"], told["ecg"]) == (len(grid.points), False)
 
 
 def test_a_killed_run_goes_on(tmp_path, case, monkeypatch):
@@ -296,6 +298,16 @@ MISTAKES = {
     "unknown parameter": ("conductivity_across", "conductivity_acros", "'conductivity_across'"),
     "negative conductivity": ("value = 0.5", "value = -0.5", "outside its bounds [0, 2] S/m"),
     "wrong unit": ('"mS/cm"', '"m/s"', "Cannot convert m/s"),
+    "endless": ("duration = 24.0", "duration = inf", "finite number"),
+    "no whole voxels": ("size = [6.0,", "size = [6.1,", "no whole number of voxels of 0.5 mm"),
+    "implicit grid": ("step = 0.1", "step = 0.1\nstepping = 'implicit'", "implicit steps are for"),
+    "no fibres": ("spacing = 0.5", "spacing = 0.5\nfibres = [0, 0, 0]", "fibres have no length"),
+    "no stimulus of its own": ("bueno-orovio-2008-epi", "noble-1962", "give an amplitude"),
+    "no conduction": (
+        "conductivity_across = {value = 0.5",
+        "conductivity_along = {value = 0, unit = 'S/m'}\nconductivity_across = {value = 0",
+        "conductivities are all 0",
+    ),
     "no cells": ('[cells]\nmodel = "bueno-orovio-2008-epi"', "", "[cells] is missing"),
     "half of the layers": ('model = "bueno', 'endo = "bueno', "cells.mid is missing"),
     "no duration": ("duration = 24.0", "", "tissue.duration is missing"),
@@ -347,6 +359,7 @@ HEART_MISTAKES = {
     "layer not fast": ('fast_layers = ["lv_endo"]', "", "add fast_layers = ['lv_endo']"),
     "unknown layer": ('["lv_endo"]', '["lv_end"]', "did you mean 'lv_endo'"),
     "no right ventricle": ('["lv_endo"]', '["lv_endo", "rv_endo"]', "RV_ENDO"),
+    "steep fibres": ("[60.0, -60.0]", "[160.0, -60.0]", "between -90 and 90 deg, not 160"),
     "two times": ("times = [8.0]", "times = [8.0, 9.0]", "a front starts once"),
     "cells of a front": ("[output]", "[cells]\nmodel = 'x'\n[output]", "[cells] are for"),
     "no such file": (

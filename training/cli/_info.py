@@ -12,7 +12,8 @@ from training.cli._output import key_values, show, show_json
 
 def info(
     file: Annotated[
-        Path, typer.Argument(help="a dataset, surrogate, twin, beat, prediction or cell")
+        Path,
+        typer.Argument(help="a dataset, surrogate, twin, beat, prediction, cell or tissue"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -81,6 +82,13 @@ def _hdf5(path: Path) -> dict[str, Any]:
                 told["biomarkers"] = {
                     f"{name} [{item.attrs['unit']}]": f"{item[()]:.4g}"
                     for name, item in file["scalars"].items()
+                }
+            if kind == "tissue":
+                told |= {
+                    "model": str(file.attrs["model"]),
+                    "nodes": file["mesh/points"].shape[0],
+                    "snapshots": file["snapshots/time"].shape[0] if "snapshots" in file else 0,
+                    "ecg": "ecg" in file,
                 }
             if "draws" in file:
                 told |= {
