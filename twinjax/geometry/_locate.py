@@ -32,8 +32,8 @@ class Interpolation(eqx.Module):
 def locate(mesh: Mesh, points: Float[np.ndarray, "point 3"]) -> Interpolation:
     """The cell of each point [mm], and the weights of its nodes.
 
-    Cells are looked for among the 8, then 64, then 512 whose centres are nearest. On the host, not
-    differentiable. Raises `ValueError` for hexahedra.
+    Cells are looked for among the 8, then 64, then 512 whose centres are nearest, as long as one
+    more can hold the point. On the host, not differentiable. Raises `ValueError` for hexahedra.
     """
     from scipy.spatial import cKDTree  # slow to import, and rarely needed
 
@@ -41,26 +41,33 @@ def locate(mesh: Mesh, points: Float[np.ndarray, "point 3"]) -> Interpolation:
         raise ValueError("points are located in tetrahedra: divide the mesh by as_tetrahedra")
     places = np.asarray(points, float)
     corners = np.asarray(mesh.points, float)[mesh.cells]
-    edges = corners[:, 1:] - corners[:, :1]
-    tree = cKDTree(corners.mean(axis=1))
-    cells = np.full(len(places), -1, np.int32)
-    weights = np.zeros((len(places), 4))
+    edges, centres = corners[:, 1:] - corners[:, :1], corners.mean(axis=1)
+    tree = cKDTree(centres)
+    # A point of a cell is nearer to its centre than its farthest corner.
+    reach = float(np.linalg.norm(corners - centres[:, None], axis=2).max())
+    cells = np.zeros(len(places), np.int32)
+    weights, distances = np.zeros((len(places), 4)), np.full(len(places), np.inf)
+    left = np.arange(len(places))
     for neighbours in _NEIGHBOURS:
-        left = np.flatnonzero((cells < 0) | (weights.min(axis=1) < -1e-9))
-        if not len(left):
-            break
+        further = []
         for part in np.array_split(left, max(1, len(left) * neighbours // 500_000)):
-            _, near = tree.query(places[part], k=min(neighbours, len(corners)))
-            near = near.reshape(len(part), -1)
-            inside = _weights(corners[near, 0], edges[near], places[part, None])
-            best = np.argmax(inside.min(axis=2), axis=1)
+            if not len(part):
+                continue
+            far, near = tree.query(places[part], k=min(neighbours, len(corners)))
+            far, near = far.reshape(len(part), -1), near.reshape(len(part), -1)
+            found = _weights(corners[near, 0], edges[near], places[part, None])
+            clipped = np.maximum(found, 0)
+            clipped /= clipped.sum(axis=2, keepdims=True)
+            taken = np.einsum("pna,pnai->pni", clipped, corners[near])
+            off = np.linalg.norm(taken - places[part, None], axis=2)
+            off[found.min(axis=2) >= -1e-9] = 0.0
+            best = np.argmin(off, axis=1)
             rows = np.arange(len(part))
-            cells[part], weights[part] = near[rows, best], inside[rows, best]
-    outside = weights.min(axis=1) < -1e-6
-    weights = np.maximum(weights, 0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    taken = np.einsum("pa,pai->pi", weights, corners[cells])
-    distances = np.linalg.norm(taken - places, axis=1)
+            cells[part], weights[part] = near[rows, best], clipped[rows, best]
+            distances[part] = off[rows, best]
+            further.append(part[(distances[part] > 0) & (far[:, -1] <= reach)])
+        left = np.concatenate(further) if further else left[:0]
+    outside = distances > 1e-6 * reach
     nodes = mesh.cells[cells].astype(np.int32)
     return Interpolation(np.where(outside, -1, cells).astype(np.int32), nodes, weights, distances)
 
