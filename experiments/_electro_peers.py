@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,11 @@ class CProgram:
         subprocess.run(["gcc", *flags, str(source), "-o", str(self.path), "-lm"], check=True)
 
     def __call__(self, spacing: float, step: float, end: float, threads: int) -> dict[str, float]:
-        """Seconds of the loop alone, and the activation [ms] at (20, 0, 0) mm (-1: none)."""
+        """Seconds of the loop alone, by the clock; of processors, all in all; and the activation.
+
+        That is of the node at (20, 0, 0) mm, in ms, -1 where it did not come.
+        """
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [str(self.path), str(spacing), str(step), str(end)],
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
@@ -45,11 +50,17 @@ class CProgram:
             text=True,
             check=True,
         )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         wall = re.search(r"wall ([\d.]+) s", done.stdout)
         far = re.search(r"^20\.00 +0\.00 +0\.00 +(\S+)", done.stdout, re.MULTILINE)
         assert wall is not None
         assert far is not None
-        return {"seconds": float(wall[1]), "activation": float(far[1])}
+        return {
+            "seconds": float(wall[1]),
+            "processor": processor,
+            "activation": float(far[1]),
+        }
 
 
 class Peer:
@@ -71,7 +82,7 @@ class Peer:
         )
 
     def __call__(self, question: str) -> float:
-        """`time`, seconds of a number of steps, or `activation` [ms]."""
+        """`time`, processor seconds of a number of steps, or `activation` [ms]."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{question}\n")

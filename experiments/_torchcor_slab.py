@@ -3,9 +3,10 @@
     python _torchcor_slab.py FOLDER FAR STEP END THREADS TIMED
 
 `FOLDER` has a mesh of openCARP's files and the stimulated nodes, `stimulated.vtx`. For each line
-`time` on its input it prints the seconds of `TIMED` steps, of which it has run as many before; for
-`activation`, that [ms] of node `FAR` after `END` ms. As its users run it but for lumped masses,
-which the others have: double precision, the Crank-Nicolson method, conjugate gradients to 1e-5.
+`time` on its input it prints the processor seconds of `TIMED` steps, of which it has run as many
+before; for `activation`, that [ms] of node `FAR` after `END` ms. As its users run it but for
+lumped masses, which the others have: double precision, the Crank-Nicolson method, conjugate
+gradients to 1e-5.
 """
 
 import math
@@ -63,9 +64,9 @@ def main() -> None:
     ahead(timed)
     for line in sys.stdin:
         if line.strip() == "time":
-            begun = time.perf_counter()
+            begun = time.process_time()
             ahead(timed)
-            answer = time.perf_counter() - begun
+            answer = time.process_time() - begun
         else:
             made, v = started(folder, step, end)
             number, answer = 0, math.inf
