@@ -104,7 +104,7 @@ class Fitter:
         pattern: Pattern,
         surface: np.ndarray,
         *,
-        iterations: int = 20,
+        iterations: int = 25,
         centre: np.ndarray | None = None,
         tolerance: float = 2e-3,
     ) -> Solution:
@@ -287,7 +287,7 @@ def fit_activation(
         rng = np.random.default_rng([seed, 0, i])
         factor = 1.0 if i == 0 else float(rng.uniform(0.75, 1.25))
         pattern, surface = start(data.values, factor, rng, 0.0 if i == 0 else 0.1)
-        one = fitter.solve(rough, pattern, surface)
+        one = fitter.solve(rough, pattern, surface, iterations=15)
         return fitter.solve(_noise_of(data, one), one.pattern, one.surface)
 
     found = in_threads(one_start, starts, lambda share: progress("starts", share))

@@ -102,7 +102,7 @@ class VentricularEcg(eqx.Module):
             self.fine = field_of(made)
         self.basis = _basis(anatomy)
 
-    def with_velocities(self, velocities: Float[Array, "4"]) -> Eikonal:
+    def with_velocities(self, velocities: Float[Array | np.ndarray, "4"]) -> Eikonal:
         """The tissue with `VELOCITIES`; those across sheets are those across fibres in them."""
         fibre, sheet, left, right = velocities
 

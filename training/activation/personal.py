@@ -69,7 +69,7 @@ def personalise(
         electrodes = electrodes_of_heart(*heart_frame(anatomy.mesh))
         notes.append("electrodes: standard places by the axes of the heart, no one's own")
     model = VentricularEcg(anatomy, electrodes, leads=beat.leads)
-    data = Data(beat.qrs_times, beat.qrs, beat.noise, 1.0)
+    data = Data(beat.qrs_times, beat.qrs, beat.noise, 4.0)
     fit = fit_activation(
         model,
         endocardia(anatomy.mesh),
