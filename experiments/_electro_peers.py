@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -67,35 +68,27 @@ class Peer:
     """A program in a process of its own, that answers questions one by one."""
 
     def __init__(self, name: str, arguments: Sequence[Any], threads: int):
-        self._name = name
+        self._connection, theirs = Pipe()
+        script = Path(__file__).with_name(f"_{name}_slab.py")
         self._process = subprocess.Popen(
-            [
-                _python(name),
-                str(Path(__file__).with_name(f"_{name}_slab.py")),
-                *map(str, arguments),
-            ],
+            [_python(name), str(script), *map(str, arguments), str(theirs.fileno())],
             env=os.environ | {"NUMBA_NUM_THREADS": str(threads)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
+            pass_fds=[theirs.fileno()],
         )
+        theirs.close()  # so that the end of the process is seen
 
     def __call__(self, question: str) -> float:
         """`time`, processor seconds of a number of steps, or `activation` [ms]."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{question}\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self._name} ended without an answer")
-        return float(answer)
+        self._connection.send_bytes(question.encode())
+        return float(self._connection.recv_bytes())
 
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
         self._process.communicate()
+        self._connection.close()
 
 
 def finitewave(spacing: float, step: float, end: float, threads: int, timed: int) -> Peer | None:

@@ -1,12 +1,13 @@
 """What tissue of one size costs, in a process of its own, so that its peak memory can be seen.
 
-python -m experiments._electro_size SPACING STEPS   prints JSON.
+python -m experiments._electro_size SPACING STEPS FILE   writes JSON.
 """
 
 import json
 import os
 import resource
 import sys
+from pathlib import Path
 
 from training._application import configure
 
@@ -30,7 +31,7 @@ def main() -> None:
         "compile": first - seconds,
         "bytes": 1024 * (peak - before) / slab.nodes,
     }
-    sys.stdout.write(json.dumps(found))
+    Path(sys.argv[3]).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

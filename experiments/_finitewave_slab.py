@@ -1,14 +1,15 @@
 """The slab of `electro_speed` by Finitewave, in an environment of its own, which need not have JAX.
 
-    python _finitewave_slab.py SPACING STEP END THREADS TIMED
+    python _finitewave_slab.py SPACING STEP END THREADS TIMED PIPE
 
-For each line `time` on its input it prints the processor seconds of `TIMED` steps, of which it has
-run as many before; for `activation`, that [ms] of the far end of the stimulated edge after `END`
-ms.
+Asked for `time` through the pipe, it answers the processor seconds of `TIMED` steps, of which it
+has run as many before; for `activation`, that [ms] of the far end of the stimulated edge after
+`END` ms.
 """
 
 import sys
 import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 import finitewave
@@ -58,18 +59,18 @@ def main() -> None:
     threads, timed = int(sys.argv[4]), int(sys.argv[5])
     made, _ = model(spacing, step, timed * step, False)
     made.run(num_of_threads=threads)
-    for line in sys.stdin:
-        if line.strip() == "time":
-            made.t_max = made.t + timed * step
-            begun = time.process_time()
-            made.run(initialize=False, num_of_threads=threads)
-            answer = time.process_time() - begun
-        else:
-            whole, tracker = model(spacing, step, end, True)
-            whole.run(num_of_threads=threads)
-            answer = float(tracker.output[-2, 1, 1])
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
+    with Connection(int(sys.argv[6])) as connection:
+        while True:
+            if connection.recv_bytes() == b"time":
+                made.t_max = made.t + timed * step
+                begun = time.process_time()
+                made.run(initialize=False, num_of_threads=threads)
+                answer = time.process_time() - begun
+            else:
+                whole, tracker = model(spacing, step, end, True)
+                whole.run(num_of_threads=threads)
+                answer = float(tracker.output[-2, 1, 1])
+            connection.send_bytes(str(answer).encode())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The slab of `electro_speed` by TorchCor, in an environment of its own, which need not have JAX.
 
-    python _torchcor_slab.py FOLDER FAR STEP END THREADS TIMED
+    python _torchcor_slab.py FOLDER FAR STEP END THREADS TIMED PIPE
 
-`FOLDER` has a mesh of openCARP's files and the stimulated nodes, `stimulated.vtx`. For each line
-`time` on its input it prints the processor seconds of `TIMED` steps, of which it has run as many
-before; for `activation`, that [ms] of node `FAR` after `END` ms. As its users run it but for
+`FOLDER` has a mesh of openCARP's files and the stimulated nodes, `stimulated.vtx`. Asked for
+`time` through the pipe, it answers the processor seconds of `TIMED` steps, of which it has run as
+many before; for `activation`, that [ms] of node `FAR` after `END` ms. As its users run it but for
 lumped masses, which the others have: double precision, the Crank-Nicolson method, conjugate
 gradients to 1e-5.
 """
@@ -13,6 +13,7 @@ import math
 import sys
 import time
 import warnings
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -62,22 +63,22 @@ def main() -> None:
             v = made.step(v, number * step, TOLERANCE, TOLERANCE, 100)[0]
 
     ahead(timed)
-    for line in sys.stdin:
-        if line.strip() == "time":
-            begun = time.process_time()
-            ahead(timed)
-            answer = time.process_time() - begun
-        else:
-            made, v = started(folder, step, end)
-            number, answer = 0, math.inf
-            while number * step < end and math.isinf(answer):
-                before = float(v[far])
-                ahead(1)
-                after = float(v[far])
-                if before < 0 <= after:
-                    answer = step * (number - after / (after - before))
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
+    with Connection(int(sys.argv[7])) as connection:
+        while True:
+            if connection.recv_bytes() == b"time":
+                begun = time.process_time()
+                ahead(timed)
+                answer = time.process_time() - begun
+            else:
+                made, v = started(folder, step, end)
+                number, answer = 0, math.inf
+                while number * step < end and math.isinf(answer):
+                    before = float(v[far])
+                    ahead(1)
+                    after = float(v[far])
+                    if before < 0 <= after:
+                        answer = step * (number - after / (after - before))
+            connection.send_bytes(str(answer).encode())
 
 
 if __name__ == "__main__":
