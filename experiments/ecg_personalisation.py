@@ -117,6 +117,13 @@ def personalisation(
     shift = float(np.mean(found.fit.best.activation - truth))
     best = np.abs(found.fit.best.activation - shift - truth)
     report.information(f"{title}: mean error of activation, best map", best.mean(), unit="ms")
+    residuals = [
+        float(np.sqrt(np.mean((m.solution.leads - beat.qrs) ** 2)) / found.fit.data.sd)
+        for m in found.fit.members
+    ]
+    source = f"from {min(residuals):.2f} to {max(residuals):.2f}"
+    name = f"{title}: residual of members over that of the best map, median"
+    report.information(name, float(np.median(residuals)), unit="1", source=source)
     if len(found.fit.accepted) > 1:
         maps = np.stack([s.activation for s in found.fit.accepted])
         maps = maps - (maps - truth).mean(axis=1, keepdims=True)

@@ -23,6 +23,7 @@ PRIOR_SPREAD = (0.20, 0.25, 0.35, 0.35)
 PRIOR_ONSET = (5.0, 15.0)  # after the QRS onset: mean and standard deviation [ms]
 PRIOR_GAIN = 2.0  # standard deviation of the logarithm
 _STEP = np.array([0.15, 0.15, 0.2, 0.2])  # largest change of the logarithms in one iteration
+_AS_WELL = 1.5  # a member's residual, as a multiple of the noise, to be one of the maps
 _MOVE, _DELAY = 8.0, 10.0  # the same of points [mm] and onsets [ms]
 
 Progress = Callable[[str, float], None]
@@ -236,7 +237,11 @@ class ActivationFit:
 
     @property
     def accepted(self) -> tuple[Solution, ...]:
-        """The members that fit their data as well as noise lets expect."""
+        """The members that draw the measured ECG about as well as the best map.
+
+        A member is fitted to the ECG with twice the noise: its residual to the measured one is up
+        to √2 times the noise's standard deviation where the fit is perfect. The limit is 1.5.
+        """
         return tuple(m.solution for m in self.members if m.accepted)
 
     def activations(self) -> Float[np.ndarray, "member node"]:
@@ -305,9 +310,8 @@ def fit_activation(
         factor = float(np.exp(0.15 * rng.standard_normal()))
         pattern, surface = start(other.values, factor, rng, 0.1)
         one = fitter.solve(other, pattern, surface, centre=centre)
-        count = data.values.size / data.memory
-        misfit = float(np.sum((one.leads - other.values) ** 2)) * data.weight**2
-        return Member(one, misfit < count + 3 * np.sqrt(2 * count))
+        left = float(np.sqrt(np.mean((one.leads - data.values) ** 2)))
+        return Member(one, left <= _AS_WELL * data.sd)
 
     drawn = in_threads(one_member, members, lambda share: progress("members", share))
     return ActivationFit(data, best, tuple(found), tuple(drawn))

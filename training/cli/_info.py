@@ -90,6 +90,13 @@ def _hdf5(path: Path) -> dict[str, Any]:
                     "snapshots": file["snapshots/time"].shape[0] if "snapshots" in file else 0,
                     "ecg": "ecg" in file,
                 }
+            if kind == "activation":
+                summary = json.loads(file.attrs["summary"])
+                told |= {
+                    "nodes": file["mesh/points"].shape[0],
+                    "qrs_correlation": summary["qrs_correlation"],
+                    "maps": f"{summary['accepted']} of {summary['members']}",
+                }
             if "draws" in file:
                 told |= {
                     "draws": file["draws"].shape[0],
