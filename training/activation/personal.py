@@ -81,9 +81,7 @@ def personalise(
         progress=progress,
     )
     if not fit.accepted:
-        notes.append(
-            "no other map draws the ECG about as well: there are no intervals"
-        )
+        notes.append("no other map draws the ECG about as well: there are no intervals")
     best: Durations | None = None
     others: tuple[Durations, ...] = ()
     if beat.t_wave is not None:
