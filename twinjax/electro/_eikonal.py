@@ -112,8 +112,6 @@ class Eikonal(eqx.Module):
         ends = self.points[self.wall.nodes]
         a, b, c = (ends[:, k] - ends[:, 0] for k in (1, 2, 3))
         volume = jnp.abs(jnp.sum(jnp.cross(a, b) * c, axis=1))
-        slow = self._slowness(len(volume))
-        metric = jnp.einsum("cik,ck,cjk->cij", self.frames, slow**2, self.frames)
         edges = ends[:, EDGES[4][:, 1]] - ends[:, EDGES[4][:, 0]]
         mean_edge = jnp.mean(jnp.sqrt(jnp.sum(edges**2, axis=2)))
         fast, layer = jnp.ones(count, dtype), jnp.zeros(count, bool)
@@ -128,7 +126,14 @@ class Eikonal(eqx.Module):
             normal = segment_mean(outer, self.layer.nodes, area, count)
             mean = segment_mean(velocity, self.layer.nodes, area, count)
             fast = jnp.where(layer, mean, fast)
-        tensors = segment_mean(metric, self.wall.nodes, volume, count)
+        axes = jnp.einsum("cik,cjk->ckij", self.frames, self.frames)
+        if all(jnp.ndim(velocity) == 0 for velocity in self._wall_velocities()):
+            # The same sum in this order: derivatives by velocities then need no sum over cells.
+            means = segment_mean(axes, self.wall.nodes, volume, count)
+            tensors = jnp.einsum("k,nkij->nij", self._slowness(1)[0] ** 2, means)
+        else:
+            metric = jnp.einsum("ck,ckij->cij", self._slowness(len(volume)) ** 2, axes)
+            tensors = segment_mean(metric, self.wall.nodes, volume, count)
         return Near(self.points, tensors, mean_edge, normal, layer, fast)
 
     def parts(self) -> tuple[tuple[Simplices, Array], ...]:
@@ -144,9 +149,12 @@ class Eikonal(eqx.Module):
         junctions = jnp.stack([network.delay + travel, network.delay_back + travel], axis=1) ** 2
         return (*parts, (self.fibres, jnp.concatenate([network.squares(), junctions])))
 
+    def _wall_velocities(self) -> tuple[Any, Any, Any]:
+        return (self.velocity_fibre, self.velocity_sheet, self.velocity_normal)
+
     def _slowness(self, cells: int) -> Array:
         """(cell, 3) in ms/mm, of fibre, sheet and normal."""
-        wall = (self.velocity_fibre, self.velocity_sheet, self.velocity_normal)
+        wall = self._wall_velocities()
         names = ("velocity_fibre", "velocity_sheet", "velocity_normal")
         columns = [_a_simplex(n, v, cells) for n, v in zip(names, wall, strict=True)]
         return 1 / jnp.stack(columns, axis=1)
