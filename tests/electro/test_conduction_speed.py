@@ -42,7 +42,7 @@ def test_wanted_speeds_are_found_and_kept():
     assert found.conductivity_across < 0.5 * found.conductivity_along
 
 
-@pytest.mark.parametrize("angle", [10, 35])
+@pytest.mark.parametrize("angle", [pytest.param(10, marks=pytest.mark.slow), 35])
 def test_fibres_may_lie_at_any_angle(angle):
     """Across them at 0.4 mm, in the middle of a sheet, from a band through it: within 15 %."""
     turn = np.radians(angle)

@@ -110,6 +110,7 @@ def test_slopes_are_those_of_differences(model, hidden, anatomy):
     assert np.all(np.isfinite(leads))
 
 
+@pytest.mark.slow  # the search is compiled and run to its end
 def test_a_near_pattern_is_found_again(model, hidden, anatomy, truth):
     values = 1.3 * np.asarray(model.depolarisation(TIMES, jnp.asarray(truth)))
     data = Data(TIMES, values, 0.01, 1.0)
