@@ -36,7 +36,7 @@ def test_measurements_of_the_quickstart_are_read(tmp_path):
     assert len(read.scalars) == text.count("value =")
 
 
-def test_the_virtual_trial_runs_at_reduced_size(tmp_path, monkeypatch):
+def _small_trial(tmp_path, monkeypatch, *options):
     (drugs,), (study, _) = _blocks("trial.md", "csv"), _blocks("trial.md", "toml")
     small = study.replace("size = 20", "size = 2").replace("[1, 2, 3, 4]", "[1]")
     assert small.count("= 2 ") == 1
@@ -44,13 +44,22 @@ def test_the_virtual_trial_runs_at_reduced_size(tmp_path, monkeypatch):
     (tmp_path / "study.toml").write_text(small, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["trial", "study.toml", "-o", "trial.h5", "--report", "trial.html"])
+        main(["trial", "study.toml", "-o", "trial.h5", *options])
     assert ended.value.code == 0
-    trial = open_trial("trial.h5")
+    return open_trial("trial.h5")
+
+
+def test_the_virtual_trial_runs_at_reduced_size(tmp_path, monkeypatch):
+    trial = _small_trial(tmp_path, monkeypatch)
     assert not trial.result.any()
     usual = trial.control[:, trial.end_points.index("apd90")]
     longer = (trial.of("apd90")[:, 0] - usual).mean(axis=1)
     assert dict(zip(trial.drugs, longer > 5, strict=True))["dofetilide"]
+
+
+@pytest.mark.slow  # the gradients of the report's scores take minutes to compile
+def test_the_virtual_trial_is_reported(tmp_path, monkeypatch):
+    trial = _small_trial(tmp_path, monkeypatch, "--report", "trial.html")
     report = (tmp_path / "trial.html").read_text("utf-8")
     assert all(drug in report for drug in trial.drugs)
     assert report.count("data:image/png;base64,") == 1
