@@ -36,3 +36,16 @@ jaxtyping.install_import_hook(
 def shared():
     """`shared(relative) -> Path` of reference data; skips where they are absent."""
     return _shared
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_memory_maps():
+    """Drops compiled programs before they exhaust what Linux lets a process map.
+
+    Each takes several maps, and where the limit (vm.max_map_count, 65,530 as a rule) is reached
+    the compiler crashes. The cache on disk keeps most of what has to be loaded again.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
