@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from twinjax.geometry import Mesh
+from twinjax.geometry import Mesh, divided
 
 __all__ = ["ball", "homogeneous_field", "refined", "two_sphere_gradient"]
 
@@ -39,33 +39,9 @@ def ball(refinements: int, radius: float = 1.0) -> Mesh:
 def refined(
     points: np.ndarray, field: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each tetrahedron divided into eight, that follow each other (Bey 1995, Computing 55:355).
-
-    A field at the nodes is interpolated linearly. Returns points, field and cells.
-    """
-    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-    ends = np.sort(cells[:, pairs].reshape(-1, 2), axis=1)
-    edges, place = np.unique(ends, axis=0, return_inverse=True)
-    middle = len(points) + place.reshape(-1, 6)
-    x0, x1, x2, x3 = cells.T
-    x01, x02, x03, x12, x13, x23 = middle.T
-    parts = [
-        (x0, x01, x02, x03),
-        (x01, x1, x12, x13),
-        (x02, x12, x2, x23),
-        (x03, x13, x23, x3),
-        (x01, x02, x03, x13),
-        (x01, x02, x12, x13),
-        (x02, x03, x13, x23),
-        (x02, x12, x13, x23),
-    ]
-    new = np.stack([np.stack(part, axis=1) for part in parts], axis=1).reshape(-1, 4)
-    points_new = np.concatenate([points, points[edges].mean(axis=1)])
-    return (
-        points_new,
-        np.concatenate([field, field[edges].mean(axis=1)]),
-        _upright(points_new, new),
-    )
+    """The points and cells of the divided mesh, and a field of nodes interpolated linearly."""
+    fine, ends = divided(Mesh(points, cells))
+    return np.asarray(fine.points), np.concatenate([field, field[ends].mean(axis=1)]), fine.cells
 
 
 def _upright(points: np.ndarray, cells: np.ndarray) -> np.ndarray:

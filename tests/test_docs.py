@@ -1,35 +1,25 @@
 """What the documentation shows works: its Python runs, its measurements can be read."""
 
-import re
-import subprocess
 import sys
 
 import pytest
 
 from tests._conventions import PROJECT
+from tests._pages import blocks, printed
 from training.cli import main
 from training.trials import open_trial
 from twinjax.io import read_measurements
 
 
-def _blocks(page: str, language: str) -> list[str]:
-    text = (PROJECT / "docs" / page).read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
 def test_python_of_the_quickstart_runs():
-    (program,) = _blocks("quickstart.md", "python")
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    fraction, sensitivities = done.stdout.splitlines()
+    (out,) = printed("quickstart.md")
+    fraction, sensitivities = out.splitlines()
     assert 40 < float(fraction.removesuffix(" %")) < 75
     assert "left_ventricle.active_elastance" in sensitivities
 
 
 def test_measurements_of_the_quickstart_are_read(tmp_path):
-    (text,) = _blocks("quickstart.md", "toml")
+    (text,) = blocks("quickstart.md", "toml")
     file = tmp_path / "person.toml"
     file.write_text(text, encoding="utf-8")
     read = read_measurements(file)
@@ -37,7 +27,7 @@ def test_measurements_of_the_quickstart_are_read(tmp_path):
 
 
 def _small_trial(tmp_path, monkeypatch, *options):
-    (drugs,), (study, _) = _blocks("trial.md", "csv"), _blocks("trial.md", "toml")
+    (drugs,), (study, _) = blocks("trial.md", "csv"), blocks("trial.md", "toml")
     small = study.replace("size = 20", "size = 2").replace("[1, 2, 3, 4]", "[1]")
     assert small.count("= 2 ") == 1
     (tmp_path / "drugs.csv").write_text(drugs, encoding="utf-8")

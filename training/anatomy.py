@@ -15,10 +15,10 @@ from pydantic import Field
 from training._toml import Strict, read_text
 from twinjax import geometry
 from twinjax._names import unknown_name
+from twinjax.electro import ELECTRODES
 from twinjax.geometry import Mesh, Surface
 from twinjax.io import read_mesh
 
-ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 _ALIASES = {"R": "RA", "L": "LA", "F": "LL", "LF": "LL"}
 _SURFACES = {surface.name.lower(): surface for surface in Surface}
 
@@ -27,15 +27,15 @@ class AnatomyTable(Strict):
     """The table `[anatomy]` of a case.
 
     `mesh` is a file of volumes in `unit`; `regions` keeps cells with these tags only. `surfaces`
-    gives the facet tags of base, epi, lv_endo and rv_endo, which are otherwise found. Fibres are
-    those of the file where it has any, else by rule with the angles `helix` [deg] of endocardium
-    and epicardium. `electrodes` is a file (JSON or CSV, in mm) of nine positions.
+    gives the facet tag (or tags) of base, epi, lv_endo and rv_endo, which are otherwise found.
+    Fibres are those of the file where it has any, else by rule with the angles `helix` [deg] of
+    endocardium and epicardium. `electrodes` is a file (JSON or CSV, in mm) of nine positions.
     """
 
     mesh: str
     unit: Literal["µm", "um", "mm", "cm", "m"] | None = None
     regions: list[int] | None = None
-    surfaces: dict[str, int] | None = None
+    surfaces: dict[str, int | list[int]] | None = None
     fibres: Literal["file", "rule"] | None = None
     helix: tuple[float, float] = Field(default=(40.0, -50.0))
     electrodes: str | None = None
@@ -45,8 +45,8 @@ class AnatomyTable(Strict):
 class Anatomy:
     """Tetrahedra [mm] with tagged surfaces and frames.
 
-    `electrodes` (9, 3) [mm] in the order of `ELECTRODES`, or nothing; `notes` say what was
-    found, made or doubtful.
+    `electrodes` (9, 3) [mm] are in the order of `twinjax.electro.ELECTRODES`, or nothing; `notes`
+    say what was found, made or doubtful.
     """
 
     mesh: Mesh
@@ -135,7 +135,12 @@ def _with_surfaces(mesh: Mesh, tags: Mapping[str, int] | None, name: str, notes:
         for surface in tags:
             if surface not in _SURFACES:
                 raise ValueError(f"{name}: {unknown_name('surface', surface, _SURFACES)}")
-        return geometry.with_surfaces(mesh, {tag: _SURFACES[s] for s, tag in tags.items()})
+        names = {
+            tag: _SURFACES[surface]
+            for surface, given in tags.items()
+            for tag in (given if isinstance(given, list) else [given])
+        }
+        return geometry.with_surfaces(mesh, names)
     found = geometry.find_surfaces(mesh)
     counts = {s: int(np.sum(found.facet_tags == s)) for s in Surface}
     notes.append(

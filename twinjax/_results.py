@@ -11,6 +11,8 @@ class RESULTS(enum.IntEnum):
     step_too_long = 2
     not_periodic = 3
     outside_bounds = 4
+    no_equilibrium = 5
+    not_held = 6
 
     @property
     def message(self) -> str:
@@ -34,5 +36,13 @@ _MESSAGES = {
     ),
     RESULTS.outside_bounds: (
         "a parameter lies outside its bounds; see ParameterSpace.info for the valid range"
+    ),
+    RESULTS.no_equilibrium: (
+        "the wall found no equilibrium under its load, and stats['load'] is the share that it bore; "
+        "lower pressure or tension, lower first_step, or check that cells are not flat and that "
+        "the energy is stiff enough"
+    ),
+    RESULTS.not_held: (
+        "nothing holds the wall in its place: fix nodes, or add springs to a surface"
     ),
 }

@@ -1,11 +1,5 @@
 """A run of tissue that was killed goes on to the same digit; what it leaves on the way."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import equinox as eqx
 import h5py
 import jax
@@ -13,32 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests._conventions import PROJECT
+from tests._kill import kill_at
 from tests.electro._interrupted import OPTIONS, WHOLE, case
 from twinjax.cells import MitchellSchaeffer2003
 from twinjax.electro import Stimulus, Tissue, propagate, run_tissue, slab
-
-
-def _killed(path):
-    """What `_interrupted` leaves when it is killed where it stops."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.electro._interrupted", str(path)],
-        cwd=PROJECT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        limit = time.monotonic() + 300
-        while not path.with_name("stalled").exists():
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < limit, "the run did not come as far as the kill"
-            time.sleep(0.05)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
 
 
 def _assert_same(one, other):
@@ -52,7 +24,7 @@ def _assert_same(one, other):
 
 def test_a_killed_run_goes_on_to_the_same_digit(tmp_path):
     path = tmp_path / "run.h5"
-    _killed(path)
+    kill_at(["-m", "tests.electro._interrupted", str(path)], path.with_name("stalled"))
     with h5py.File(path) as file:
         reached = file.attrs["time"]
         early = np.isfinite(file["repolarisation"][:])

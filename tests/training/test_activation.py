@@ -11,9 +11,9 @@ from training.activation import Pattern, VentricularEcg, beat_of, read_beat
 from training.activation.fit import Data, Fitter, _moved
 from training.activation.repolarise import Repolariser, usual_durations
 from training.activation.surface import endocardia
-from training.anatomy import ELECTRODES, Anatomy, AnatomyTable, load_anatomy, read_electrodes
+from training.anatomy import Anatomy, AnatomyTable, load_anatomy, read_electrodes
 from training.cli import main
-from twinjax.electro import LEADS
+from twinjax.electro import ELECTRODES, LEADS
 from twinjax.geometry import coordinates, divided, left_ventricle, with_fibres
 from twinjax.io import EcgRecord, write_mesh
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surrogates import _archive
-from tests.training._kill import kill_while
+from tests._kill import kill_while
 from training import datasets
 from training._parts import Parts
 from training.cli import main

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests._conventions import PROJECT
+from tests._pages import blocks
 from training import _tissue_chunks
 from training._parts import Parts
 from training._surface_figure import draw_times, rasterised
@@ -435,19 +436,18 @@ def test_a_picture_of_times_that_never_came(tmp_path):
         draw_times(mesh, [("activation", times)], tmp_path / "a.gif")
 
 
-def _blocks():
-    text = (PROJECT / "docs" / "tissue_cases.md").read_text("utf-8")
-    return re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
 def test_the_page_shows_the_packaged_example():
     text = (PROJECT / "training" / "examples" / "tissue_ventricle.toml").read_text("utf-8")
-    one, two = parse_tissue_case(text), parse_tissue_case(_blocks()[0])
+    one, two = parse_tissue_case(text), parse_tissue_case(blocks("tissue_cases.md", "toml")[0])
     assert one.table == two.table
 
 
 def test_the_packaged_example_runs_at_reduced_size(tmp_path, capsys, case):
-    small = _blocks()[0].replace("duration = 450.0", "duration = 20.0").replace("= 50.0", "= 10.0")
+    small = (
+        blocks("tissue_cases.md", "toml")[0]
+        .replace("duration = 450.0", "duration = 20.0")
+        .replace("= 50.0", "= 10.0")
+    )
     small = small.replace("spacing = 4.0\nlayers = 4", "spacing = 9.0\nlayers = 2")
     small = re.sub(r"tentusscher-panfilov-2006-(endo|m|epi)", r"bueno-orovio-2008-\1", small)
     assert small.count("bueno") == 3
@@ -462,7 +462,7 @@ def test_the_packaged_example_runs_at_reduced_size(tmp_path, capsys, case):
 
 def test_the_protocol_of_the_page():
     """S1 and S2: the times are those after S2, which finds tissue that has not quite recovered."""
-    second = _blocks()[1]
+    second = blocks("tissue_cases.md", "toml")[1]
     first = second.replace("[0.0, 360.0]", "[0.0]").replace("since = 360.0", "since = 0.0")
     first = first.replace("duration = 420.0", "duration = 30.0")
     for text, start, last in ((first, 0.0, 19.1), (second, 360.0, 23.9)):

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.training._kill import kill_while
+from tests._kill import kill_while
 from training import trials
 from training._parts import Parts
 from training.cli import main

@@ -7,8 +7,9 @@ import numpy as np
 
 from training._ecg_figure import draw_ecg
 from training._surface_figure import draw_times
-from training.activation.personal import PersonalMaps, correlation
-from twinjax.io import EcgRecord
+from training.activation.personal import PersonalMaps
+from twinjax.electro import ecg_agreement
+from twinjax.io import EcgRecord, with_derived_leads
 
 
 def draw_maps(found: PersonalMaps, path: Path) -> None:
@@ -26,7 +27,7 @@ def draw_maps(found: PersonalMaps, path: Path) -> None:
 def draw_leads(found: PersonalMaps, path: Path) -> None:
     """The measured beat and that of the best fit, on paper."""
     fitted = fitted_record(found)
-    qrs = correlation(found.fit.best.leads, found.beat.qrs)
+    qrs = float(ecg_agreement(found.fit.best.leads, found.beat.qrs).correlation)
     draw_ecg(
         [found.beat.record, fitted],
         path,
@@ -46,8 +47,5 @@ def fitted_record(found: PersonalMaps) -> EcgRecord:
         found_leads = found_leads + late_leads
     values = float(fit.best.pattern.gain) * np.asarray(found_leads)
     rows = dict(zip(beat.leads, values, strict=True))
-    if {"I", "II"} <= set(rows):
-        one, two = rows["I"], rows["II"]
-        rows |= {"III": two - one, "aVR": -(one + two) / 2}
-        rows |= {"aVL": one - two / 2, "aVF": two - one / 2}
+    rows = with_derived_leads(rows)
     return EcgRecord(times, np.stack(list(rows.values())), tuple(rows), "fitted")

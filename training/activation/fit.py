@@ -57,14 +57,14 @@ class Solution:
     activation: Float[np.ndarray, " node"]
     leads: Float[np.ndarray, "lead time"]
     cost: float
-    iterations: int
 
 
 class Fitter:
     """Levenberg and Marquardt's method on patterns of a fixed number of roots.
 
     Unknowns: logarithms of the velocities and of the gain, the onsets, and two moves of each
-    root along the endocardium, from where it is now.
+    root along the endocardium, from where it is now. Written here since the roots have to be put
+    back on the surface in every iteration, which changes what the unknowns mean.
     """
 
     def __init__(
@@ -118,9 +118,8 @@ class Fitter:
         k, damping = self.roots, 0.1
         leads, activation = self._host(self._leads(self.model, _device(pattern), None))
         cost = self._cost(data, pattern, leads, centre)
-        done = slow = 0
-        while done < iterations and slow < 2:
-            done += 1
+        slow = 0
+        for _ in range(iterations):
             points, along = self._project(np.asarray(pattern.points), surface)
             pattern = pattern._replace(points=points)
             leads, slopes = self._host(
@@ -155,7 +154,9 @@ class Fitter:
             pattern, (leads, activation), cost = better
             damping = max(damping / 5, 1e-4)
             slow = slow + 1 if gained < tolerance * cost else 0
-        return Solution(pattern, surface, activation, leads, cost, done)
+            if slow == 2:
+                break
+        return Solution(pattern, surface, activation, leads, cost)
 
     def _project(self, points: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         near, along = np.empty_like(points), np.empty((len(points), 2, 3))
@@ -232,7 +233,6 @@ class ActivationFit:
 
     data: Data
     best: Solution
-    starts: tuple[Solution, ...]
     members: tuple[Member, ...]
 
     @property
@@ -314,7 +314,7 @@ def fit_activation(
         return Member(one, left <= _AS_WELL * data.sd)
 
     drawn = in_threads(one_member, members, lambda share: progress("members", share))
-    return ActivationFit(data, best, tuple(found), tuple(drawn))
+    return ActivationFit(data, best, tuple(drawn))
 
 
 def _noise_of(data: Data, solution: Solution) -> Data:

@@ -24,7 +24,7 @@ from training.activation.repolarise import Durations, Repolariser, usual_duratio
 from training.activation.surface import endocardia
 from training.anatomy import Anatomy
 from training.twin import provenance
-from twinjax.electro import electrodes_of_heart, heart_frame
+from twinjax.electro import ecg_agreement, electrodes_of_heart, heart_frame
 
 KIND = "activation"
 FORMAT = 1
@@ -133,17 +133,13 @@ def interval(values: Any) -> dict[str, float]:
     return {"mean": mean, "sd": sd, "low": mean - 1.645 * sd, "high": mean + 1.645 * sd}
 
 
-def correlation(one: np.ndarray, two: np.ndarray) -> float:
-    """Pearson's, over all leads and times together."""
-    return float(np.corrcoef(one.ravel(), two.ravel())[0, 1])
-
-
 def summary(found: PersonalMaps) -> dict[str, Any]:
     """Figures of a fit: how well it draws the ECG, and what it says of the heart."""
     fit, beat = found.fit, found.beat
+    agreement = ecg_agreement(fit.best.leads, beat.qrs)
     told: dict[str, Any] = {
-        "qrs_correlation": correlation(fit.best.leads, beat.qrs),
-        "qrs_rms_error_mV": float(np.sqrt(np.mean((fit.best.leads - beat.qrs) ** 2))),
+        "qrs_correlation": float(agreement.correlation),
+        "qrs_rms_error_mV": float(agreement.rmse),
         "qrs_duration_ms": beat.features.qrs_duration,
         "members": len(fit.members),
         "accepted": len(fit.accepted),
@@ -165,7 +161,8 @@ def summary(found: PersonalMaps) -> dict[str, Any]:
     else:
         told["total_activation_ms"] = {"mean": float(np.ptp(fit.best.activation))}
     if found.best_durations is not None and beat.t_wave is not None:
-        told["t_correlation"] = correlation(found.best_durations.leads, beat.t_wave.values)
+        late = ecg_agreement(found.best_durations.leads, beat.t_wave.values)
+        told["t_correlation"] = float(late.correlation)
         told["durations_ms"] = {}
         for i, name in enumerate(APD):
             entry = {"best": float(found.best_durations.coefficients[i])}

@@ -1,22 +1,20 @@
 """Action potential durations from the T wave, for an activation that is known."""
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix as optx
 from jaxtyping import Array, Float
 
 from training.activation.model import APD, VentricularEcg
 
-# Standard deviations of what `APD` names [ms]: the mean is found by the QT interval; gradients
-# from endocardium to epicardium, from apex to base, from left to right and from front to back are
-# small and of unsure sign (Opthof et al. 2017, Europace 19:ii3; Boukens et al. 2015, J Physiol
-# 593:1937).
+# Standard deviations of what `APD` names [ms], assumed: the mean is told by the QT interval; the
+# gradients from endocardium to epicardium, from apex to base, from left to right and from front to
+# back are of unsure sign.
 PRIOR_APD = (60.0, 25.0, 40.0, 40.0, 40.0)
-_ITERATIONS = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +24,6 @@ class Durations:
     coefficients: Float[np.ndarray, "5"]
     repolarisation: Float[np.ndarray, " node"]
     leads: Float[np.ndarray, "lead time"]
-    cost: float
 
 
 class Repolariser:
@@ -35,25 +32,32 @@ class Repolariser:
     def __init__(self, model: VentricularEcg, times: Float[np.ndarray, " time"]):
         self.model = model
 
-        def leads(
-            model: VentricularEcg, activation: Array, gain: Array, coefficients: Array
-        ) -> Array:
+        def drawn(args: Any, coefficients: Array) -> tuple[Array, Array]:
+            model, activation, gain, *_ = args
             late = activation + model.basis @ coefficients
-            found = model.depolarisation(times, activation)
-            return gain * (found + model.repolarisation(times, late))
+            found = model.depolarisation(times, activation) + model.repolarisation(times, late)
+            return gain * found, late
 
-        def slopes(
-            model: VentricularEcg, activation: Array, gain: Array, coefficients: Array
-        ) -> tuple[Array, Array]:
-            def of(x: Array) -> tuple[Array, Array]:
-                found = leads(model, activation, gain, x)
-                return found, found
+        def residual(coefficients: Array, args: Any) -> Array:
+            *_, values, weight, centre = args
+            misfit = weight * (drawn(args, coefficients)[0] - values)
+            prior = (coefficients - centre) / jnp.asarray(PRIOR_APD)
+            return jnp.concatenate([misfit.ravel(), prior])
 
-            jacobian, found = jax.jacfwd(of, has_aux=True)(coefficients)
-            return found, jacobian
+        def solve(args: Any) -> tuple[Array, Array, Array]:
+            found: Any = optx.least_squares(
+                residual,
+                optx.LevenbergMarquardt(rtol=1e-5, atol=1e-5),
+                args[-1],
+                args,
+                options={"jac": "fwd"},
+                max_steps=64,
+                throw=False,
+            )
+            leads, late = drawn(args, found.value)
+            return found.value, late, leads
 
-        self._leads: Callable[..., Array] = eqx.filter_jit(leads)
-        self._slopes: Callable[..., tuple[Array, Array]] = eqx.filter_jit(slopes)
+        self._solve = eqx.filter_jit(solve)
 
     def solve(
         self,
@@ -67,36 +71,14 @@ class Repolariser:
 
         **Arguments:** `weight` of a residual [1/mV], `gain` of the leads as found from QRS, and
         `centre` of the prior [ms].
+        Raises `ValueError` if no durations are found that are numbers.
         """
-        spread, x, damping = np.array(PRIOR_APD), np.array(centre, float), 1e-2
-        known = (self.model, jnp.asarray(activation), jnp.asarray(gain))
-
-        def residual(leads: np.ndarray, x: np.ndarray) -> np.ndarray:
-            return np.concatenate([weight * (leads - values).ravel(), (x - centre) / spread])
-
-        leads = np.asarray(self._leads(*known, jnp.asarray(x)))
-        cost = float(np.sum(residual(leads, x) ** 2))
-        for _ in range(_ITERATIONS):
-            leads, slopes = map(np.asarray, self._slopes(*known, jnp.asarray(x)))
-            a = np.concatenate([weight * slopes.reshape(-1, len(x)), np.diag(1 / spread)])
-            hessian, slope = a.T @ a, a.T @ residual(leads, x)
-            lower = np.inf
-            for _ in range(8):
-                step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), slope)
-                trial = x + np.clip(step, -40.0, 40.0)
-                found = np.asarray(self._leads(*known, jnp.asarray(trial)))
-                lower = float(np.sum(residual(found, trial) ** 2))
-                if lower < cost:
-                    break
-                damping *= 5
-            if not lower < cost:
-                break
-            gained, x, leads, cost = cost - lower, trial, found, lower
-            damping = max(damping / 5, 1e-6)
-            if gained < 1e-5 * cost:
-                break
-        late = activation + np.asarray(self.model.basis) @ x
-        return Durations(x, late, leads, cost)
+        given = (activation, gain, values, weight, centre)
+        found = self._solve((self.model, *(jnp.asarray(x, float) for x in given)))
+        durations = Durations(*(np.asarray(x) for x in found))
+        if not np.isfinite(durations.coefficients).all():
+            raise ValueError("no durations of action potentials fit the T wave: leave it out")
+        return durations
 
 
 def usual_durations(t_peak: float, activation: Float[np.ndarray, " node"]) -> np.ndarray:

@@ -34,7 +34,6 @@ class Sites:
     points: Float[np.ndarray, "site 3"]
     surface: np.ndarray
     fields: Float[Array, "site node"]
-    velocities: Float[np.ndarray, "4"]
 
 
 def make_sites(
@@ -59,7 +58,7 @@ def make_sites(
         len(points),
         lambda share: progress("sites", share),
     )
-    return Sites(points, number, jnp.stack(fields), velocities)
+    return Sites(points, number, jnp.stack(fields))
 
 
 def in_threads(work: Callable[[int], T], count: int, progress: Callable[[float], None]) -> list[T]:

@@ -15,7 +15,6 @@ _NEAR = 12  # facets whose nearest point is looked at
 class Endocardium:
     """The triangles of one ventricle's endocardium, and a tree of their centres."""
 
-    name: str
     corners: Float[np.ndarray, "facet 3 3"]
     tree: cKDTree
 
@@ -59,7 +58,7 @@ def endocardia(mesh: Mesh) -> tuple[Endocardium, ...]:
         if len(facets):
             corners = np.asarray(mesh.points)[facets]
             tree = cKDTree(corners.mean(axis=1))
-            found.append(Endocardium(surface.name.lower(), corners, tree))
+            found.append(Endocardium(corners, tree))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from training.cli._output import key_values, progress_bar, replacing, show, show_json
+from training.cli._surfaces import SURFACES, surface_names
 
 if TYPE_CHECKING:
     from training.anatomy import AnatomyTable
@@ -31,13 +32,7 @@ def fit_ecg(
     region: Annotated[
         list[int] | None, typer.Option(metavar="TAG", help="of the ventricles (repeatable) [all]")
     ] = None,
-    surface: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TAG=NAME",
-            help="what a facet tag is: base, epi, lv_endo or rv_endo (repeatable) [found]",
-        ),
-    ] = None,
+    surface: Annotated[list[str] | None, SURFACES] = None,
     fibres: Annotated[
         str | None, typer.Option(help="file or rule [those of the file, if it has any]")
     ] = None,
@@ -56,9 +51,14 @@ def fit_ecg(
     Where activation starts, how fast it spreads and how long action potentials last, each with
     a 90 % interval, from the QRS complex and the T wave of the median beat.
     """
+    figure = output.with_suffix(".png") if figure is None else figure
     for path in (output, figure, vtu):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"the folder of {path} does not exist")
+    if figure.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"a figure is .png, .pdf or .svg, not '{figure.name}'")
+    if output in (figure, vtu):
+        raise ValueError(f"the maps and another file would both be {output}: name a .h5 file")
     if vtu is not None and vtu.suffix.lower() != ".vtu":
         raise ValueError(f"--vtu writes a .vtu file, not '{vtu.name}'")
     from training.activation import personalise, read_beat, save_maps, summary
@@ -80,7 +80,6 @@ def fit_ecg(
     sources = {"mesh": mesh, "ecg": ecg} | ({"electrodes": electrodes} if electrodes else {})
     with replacing(output) as temporary:
         save_maps(found, temporary, sources)
-    figure = output.with_suffix(".png") if figure is None else figure
     paper = figure.with_name(f"{figure.stem}-ecg{figure.suffix}")
     for draw, path in ((draw_maps, figure), (draw_leads, paper)):
         with replacing(path) as temporary:
@@ -114,20 +113,15 @@ def _table(
     units = ("µm", "um", "mm", "cm", "m")
     if unit is not None and unit not in units:
         raise ValueError(unknown_name("unit", unit, units))
-    tags: dict[str, int] | None = None
-    if surface:
-        tags = {}
-        for item in surface:
-            tag, equals, name = (part.strip() for part in item.partition("="))
-            if not (equals and tag.isdigit()):
-                raise ValueError(f"--surface needs TAG=NAME, not '{item}'")
-            tags[name] = int(tag)
+    tags: dict[str, list[int]] = {}
+    for tag, name in surface_names(surface or []).items():
+        tags.setdefault(name, []).append(tag)
     return AnatomyTable.model_validate(
         {
             "mesh": str(mesh),
             "unit": unit,
             "regions": region or None,
-            "surfaces": tags,
+            "surfaces": tags or None,
             "fibres": fibres,
             "electrodes": None if electrodes is None else str(electrodes),
         }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from training.cli._output import key_values, replacing, show, show_json
+from training.cli._surfaces import SURFACES, surface_names
 
 if TYPE_CHECKING:
     from twinjax.geometry import Mesh, MeshReport
@@ -108,13 +109,7 @@ def fibres(
     profile: Annotated[
         str, typer.Option(help="through the wall: linear, or bayer to the letter")
     ] = "linear",
-    surface: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TAG=NAME",
-            help="what a facet tag is: base, epi, lv_endo or rv_endo (repeatable) [found]",
-        ),
-    ] = None,
+    surface: Annotated[list[str] | None, SURFACES] = None,
     coordinates: Annotated[
         bool, typer.Option("--coordinates", help="write ventricular coordinates of nodes too")
     ] = False,
@@ -185,19 +180,10 @@ def picture(
 
 
 def _named(made: "Mesh", given: list[str]) -> "Mesh":
-    from twinjax._names import unknown_name
     from twinjax.geometry import Surface, with_surfaces
 
-    names: dict[int, Surface] = {}
-    choices = {surface.name.lower(): surface for surface in Surface}
-    for item in given:
-        tag, equals, name = (part.strip() for part in item.partition("="))
-        if not (equals and tag.isdigit()):
-            raise ValueError(f"--surface needs TAG=NAME, not '{item}'")
-        if name not in choices:
-            raise ValueError(unknown_name("surface", name, choices))
-        names[int(tag)] = choices[name]
-    return with_surfaces(made, names)
+    names = surface_names(given)
+    return with_surfaces(made, {tag: Surface[name.upper()] for tag, name in names.items()})
 
 
 def _regions(read: "MeshFile", regions: list[int] | None) -> "MeshFile":

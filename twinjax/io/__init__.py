@@ -43,7 +43,7 @@ from twinjax.io._cohort import (
     read_cohort,
 )
 from twinjax.io._defaults import DEFAULT_METHODS, DEFAULT_SDS, METHODS, DefaultSD, find_default
-from twinjax.io._ecg import EcgRecord, median_beat, read_ecg
+from twinjax.io._ecg import EcgRecord, median_beat, read_ecg, with_derived_leads
 from twinjax.io._errors import MeasurementError
 from twinjax.io._hdf5 import from_hdf5, to_hdf5
 from twinjax.io._measurements import (
@@ -108,6 +108,7 @@ __all__ = [
     "read_vtx",
     "to_hdf5",
     "waveform",
+    "with_derived_leads",
     "write_igb",
     "write_mesh",
     "write_vtx",

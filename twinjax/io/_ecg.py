@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from twinjax.io._errors import MeasurementError
 from twinjax.io._files import cell_number, existing, source_of, table
+from twinjax.io._wfdb import channels_of
 from twinjax.units import UnitError, convert
 
 _LIMBS = ("I", "II", "III", "aVR", "aVL", "aVF")
@@ -62,7 +63,8 @@ def read_ecg(path: str | Path) -> EcgRecord:
     if path.suffix.lower() == ".csv":
         channels, units, times, signals = _csv(path)
     else:
-        channels, units, times, signals = _record(path)
+        channels, units, rate, signals = channels_of(path)
+        times = 1000.0 * np.arange(len(signals)) / rate
     found: dict[str, np.ndarray] = {}
     for index, (channel, unit) in enumerate(zip(channels, units, strict=True)):
         lead = _KNOWN.get(channel.strip().lower())
@@ -82,36 +84,22 @@ def read_ecg(path: str | Path) -> EcgRecord:
             f"{path} has no standard lead ({', '.join(LEAD_NAMES)}): its channels are "
             f"{', '.join(channels)}."
         )
-    if {"I", "II"} <= set(found):
-        for lead, parts in _DERIVED.items():
-            if lead not in found:
-                (a, one), (b, two) = parts
-                found[lead] = a * found[one] + b * found[two]
+    found = with_derived_leads(found)
     leads = tuple(lead for lead in LEAD_NAMES if lead in found)
     kind = "csv" if path.suffix.lower() == ".csv" else "wfdb"
     values = np.stack([found[lead] for lead in leads])
     return EcgRecord(times, values, leads, source_of(path, kind))
 
 
-def _record(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
-    try:
-        import wfdb
-    except ImportError:
-        raise MeasurementError(
-            "Reading a WFDB record needs the package wfdb: install twinjax[formats]."
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # those of wfdb about pandas say nothing to a reader
-            record = wfdb.rdrecord(str(path.with_suffix("")), physical=True)
-        channels = [str(name) for name in record.sig_name]
-        units = [str(unit) for unit in record.units]
-        rate, signals = float(record.fs), np.asarray(record.p_signal, float)
-    except Exception as error:  # wfdb raises whatever its parser meets
-        raise MeasurementError(
-            f"{path} is not a readable WFDB record ({type(error).__name__})."
-        ) from None
-    return channels, units, 1000.0 * np.arange(len(signals)) / rate, signals
+def with_derived_leads(
+    found: Mapping[str, Float[np.ndarray, " time"]],
+) -> dict[str, Float[np.ndarray, " time"]]:
+    """Leads by name, with III and the augmented ones made of I and II where those lack."""
+    leads = dict(found)
+    if {"I", "II"} <= set(leads):
+        for lead, ((a, one), (b, two)) in _DERIVED.items():
+            leads.setdefault(lead, a * leads[one] + b * leads[two])
+    return leads
 
 
 def _csv(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:

@@ -19,6 +19,31 @@ _PULMONARY = ("PAP", "PA")
 _ENOUGH = 3  # good beats
 
 
+def channels_of(path: Path) -> tuple[list[str], list[str], float, np.ndarray]:
+    """Names and units of a record's channels, samples a second, and the signals (time, channel).
+
+    Raises `MeasurementError`: not a record; it names the extra to install if `wfdb` is missing.
+    """
+    try:
+        import wfdb
+    except ImportError:
+        raise MeasurementError(
+            "Reading a WFDB record needs the package wfdb: install twinjax[formats]."
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of wfdb about pandas say nothing to a reader
+            record = wfdb.rdrecord(str(path.with_suffix("")), physical=True)
+        names = [str(name) for name in record.sig_name]
+        units = [str(unit) for unit in record.units]
+        rate, signals = float(record.fs), np.asarray(record.p_signal, float)
+    except Exception as error:  # wfdb raises whatever its parser meets
+        raise MeasurementError(
+            f"{path} is not a readable WFDB record ({type(error).__name__})."
+        ) from None
+    return names, units, rate, signals
+
+
 def read_record(path: str | Path) -> Measurements:
     """Read heart rate and pressures from the arterial channels of a WFDB record.
 
@@ -35,24 +60,8 @@ def read_record(path: str | Path) -> Measurements:
     names the extra to install if `wfdb` is missing.
     """
     path = existing(Path(path))
-    try:
-        import wfdb
-    except ImportError:
-        raise MeasurementError(
-            "Reading a WFDB record needs the package wfdb: install twinjax[formats]."
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # those of wfdb about pandas say nothing to a reader
-            record = wfdb.rdrecord(str(path.with_suffix("")), physical=True)
-        channels = [str(name).upper() for name in record.sig_name]
-        units = list(record.units)
-        rate, signals = float(record.fs), np.asarray(record.p_signal, float)
-    except Exception as error:  # wfdb raises whatever its parser meets
-        raise MeasurementError(
-            f"{path} is not a readable WFDB record ({type(error).__name__})."
-        ) from None
-
+    names, units, rate, signals = channels_of(path)
+    channels = [name.upper() for name in names]
     systemic = next((name for name in _SYSTEMIC if name in channels), None)
     pulmonary = next((name for name in _PULMONARY if name in channels), None)
     if systemic is None and pulmonary is None:

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from tests._conventions import PROJECT
 
 # The program itself, but with small parts; after some of them it stops for good in the middle of
 # writing the next.
@@ -36,9 +37,14 @@ def kill_while(arguments, parts, whole, *, module, part):
     `part` is the size of a part that `training.<module>` is told to have.
     """
     program = _STALLING.format(module=module, part=part, whole=whole)
+    kill_at(["-c", program, *map(str, arguments)], parts / "torn.tmp.npz")
+
+
+def kill_at(arguments, sign):
+    """Kills Python with these arguments as soon as the file `sign` is there."""
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=Path(__file__).resolve().parents[2],
+        [sys.executable, *arguments],
+        cwd=PROJECT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -46,9 +52,9 @@ def kill_while(arguments, parts, whole, *, module, part):
     )
     try:
         limit = time.monotonic() + 300
-        while not (parts / "torn.tmp.npz").exists():
+        while not sign.exists():
             assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < limit, "the command did not come as far as the kill"
+            assert time.monotonic() < limit, "the program did not come as far as the kill"
             time.sleep(0.05)
     finally:
         process.kill()
