@@ -12,11 +12,19 @@ gives, which sees both, is told beside: that is what a fit moves through.
 
 Cost, on a slab of cells of ten Tusscher and Panfilov 2006 in single precision with a step of
 0.02 ms: the time of a value with its gradient by a conductivity over that of the value alone, and
-the memory that both need, of 4 ms and of 16 ms. With --quick: Luo and Rudy, 4 ms.
+the memory that both need, of 4 ms and of 16 ms. Reverse mode that keeps every state writes much
+fresh memory, which costs more than the arithmetic that it saves where Linux hands it out in pages
+of 4 kB: so in three ways, with every state in huge pages (GLIBC_TUNABLES=glibc.malloc.hugetlb=1,
+spec: at most 4), in small ones, and with 2 √n states. With --quick: Luo and Rudy, 4 ms.
 """
 
-import time
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -24,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from twinjax.cells import AbstractCell, LuoRudy1991, OHaraRudy2011, TenTusscherPanfilov2006
+from twinjax.cells import AbstractCell, LuoRudy1991, OHaraRudy2011
 from twinjax.electro import Stimulus, Tissue, propagate, slab
 
 from ._report import Report, main
@@ -95,45 +103,39 @@ def compare(report: Report, name: str) -> None:
 
 def cost(report: Report, duration: float, quick: bool) -> None:
     """Time and memory of reverse and forward mode over those of the value."""
-    grid = slab((8.0, 4.0, 2.0), 0.4 if quick else 0.2)
-    tissue = Tissue(grid, TenTusscherPanfilov2006()).astype("float32")
-    stimulus = Stimulus(grid.within((0.0,) * 3, (1.6,) * 3), -50000 / 1400)
-    sigma = tissue.conductivity_along
-
-    def value(s: Any) -> Any:
-        changed = eqx.tree_at(lambda t: t.conductivity_along, tissue, s)
-        done = propagate(changed, [stimulus], duration=duration, step=0.02, substeps=1, throw=False)
-        seen = done.observations.activation
-        return jnp.sum(jnp.where(jnp.isfinite(seen), seen, 0.0))
-
-    modes = {
-        "value": value,
-        "reverse": jax.value_and_grad(value),
-        "forward": lambda s: jax.jvp(value, (s,), (jnp.ones_like(s),)),
-    }
-    compiled = {name: jax.jit(mode).lower(sigma).compile() for name, mode in modes.items()}
-    seconds = dict.fromkeys(modes, float("inf"))
-    for _ in range(2 if quick else 4):
-        for name, mode in compiled.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(mode(sigma))
-            seconds[name] = min(seconds[name], time.perf_counter() - begun)
-    n, steps = len(grid.nodes), round(duration / 0.02)
-    what = f"{n:,} nodes, {steps} steps"
-    for name, bound in (("reverse", REVERSE), ("forward", None)):
-        title = f"{name} mode over the value alone, {duration:g} ms: time"
-        ratio = seconds[name] / seconds["value"]
-        if bound is None or quick:
-            report.information(title, ratio, unit="1", source=what)
-        else:
-            report.at_most(title, ratio, bound, unit="1", source=what)
-    for name, mode in compiled.items():
-        memory = mode.memory_analysis()
-        assert memory is not None
-        bytes_a_node = memory.temp_size_in_bytes / n
-        title = f"{name}, {duration:g} ms: temporary memory"
-        states = f"{bytes_a_node / 76:.0f} states of a node; {what}"
-        report.information(title, bytes_a_node, unit="B/node", source=states)
+    spacing, rounds = (0.4, 2) if quick else (0.2, 5)
+    for keeping, memory, pages in (
+        ("every state, huge pages", 4.0, "glibc.malloc.hugetlb=1"),
+        ("every state", 4.0, ""),
+        ("2 √n states", 0.0, ""),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "costs.json"
+            numbers = (duration, spacing, rounds, memory, file)
+            subprocess.run(
+                [sys.executable, "-m", "experiments._electro_costs", *map(str, numbers)],
+                cwd=Path(__file__).resolve().parents[1],
+                env=os.environ | {"GLIBC_TUNABLES": pages},
+                check=True,
+            )
+            found = json.loads(file.read_text())
+        n, steps = found["nodes"], round(duration / 0.02)
+        what = f"{n:,} nodes, {steps} steps, one core"
+        for mode in ("reverse", "forward"):
+            title = f"{mode} mode over the value alone, {duration:g} ms, {keeping}: time"
+            ratio = found[mode]["seconds"] / found["value"]["seconds"]
+            if mode == "reverse" and pages and not quick:
+                report.at_most(title, ratio, REVERSE, unit="1", source=what)
+            else:
+                report.information(title, ratio, unit="1", source=what)
+        per_node = found["reverse"]["bytes"] / n
+        title = f"reverse mode, {duration:g} ms, {keeping}: temporary memory"
+        source = (
+            f"{per_node / 76:.0f} states of a node; the value: {found['value']['bytes'] / n:.0f}"
+        )
+        report.information(title, per_node, unit="B/node", source=source)
+        title = f"reverse mode, {duration:g} ms, {keeping}: compilation"
+        report.information(title, found["reverse"]["compile"], unit="s", source=what)
 
 
 if __name__ == "__main__":

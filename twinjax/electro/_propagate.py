@@ -60,6 +60,7 @@ def propagate(
     since: float = 0.0,
     save_every: float | None = None,
     trace: Sequence[int] = (),
+    memory: float = 1.0,
     throw: bool = True,
 ) -> Solution:
     """Runs tissue for a while.
@@ -78,8 +79,10 @@ def propagate(
 
     **Returns:** `Solution` with a `Propagation`, times [ms] of its potentials (the end, if none
     are asked for), and the state of every region's cells. Its `stats` have the number of `steps`
-    since 0 ms, and of `substeps`. Crossings are interpolated linearly in time. Reverse mode keeps
-    about 2 √n states of n steps.
+    since 0 ms, and of `substeps`. Crossings are interpolated linearly in time.
+
+    Reverse mode keeps the states of all steps where these need no more than `memory` [GB], else
+    about 2 √n states of n steps, and takes every step once more.
 
     Raises `ValueError` for lengths of time that do not fit each other, an unknown splitting, a
     stimulus or a solution of another tissue, too few substeps, or none where they cannot be chosen.
@@ -111,7 +114,9 @@ def propagate(
         crossings = (seen.activation.astype(dtype), seen.repolarisation.astype(dtype))
     parts = zip(state, tissue.counts, strict=True)
     state = tuple(as_arrays(s, jnp.zeros(count, dtype)) for s, count in parts)
-    loop = _Loop(scheme, steps, saved, step, substeps, splitting == "strang", tuple(trace))
+    all_states = 1e-9 * steps * sum(x.nbytes for x in jax.tree.leaves((state, crossings)))
+    strang, chunked = splitting == "strang", all_states > memory
+    loop = _Loop(scheme, steps, saved, step, substeps, strang, tuple(trace), chunked)
     limits = (threshold, recovered, since)
     return _propagated(tissue, tuple(stimuli), state, crossings, first, loop, limits, throw)
 
@@ -179,6 +184,7 @@ class _Loop(eqx.Module):
     substeps: int = eqx.field(static=True)
     strang: bool = eqx.field(static=True)
     trace: tuple[int, ...] = eqx.field(static=True)
+    chunked: bool = eqx.field(static=True)  # whether reverse mode keeps states between chunks only
 
 
 def _dtype(tissue: Tissue) -> Any:
@@ -214,17 +220,12 @@ def _propagated(
     def step(carry: Any, number: Array) -> Any:
         cells, activation, repolarisation = carry
         time = number.astype(dtype) * loop.step
-        going = number < end
         before = _potential(cells)
         if loop.strang:
             cells = _with_potential(cells, conduct(before))
         current = _current(stimuli, places, time + loop.step / 2)
-        # A branch is compiled by itself. Otherwise XLA's CPU compiler, which drops optimisation
-        # barriers early, repeats the sum of currents in every term of the stencil: twice the time.
-        # The checkpoint in it is for reverse mode, which else writes all that is needed between
-        # the two branches: a quarter more time.
-        cells = jax.lax.cond(going, jax.checkpoint(react), lambda cells, _: cells, cells, current)
-        v = jnp.where(going, conduct(_potential(cells)), before)
+        cells = react(cells, current)
+        v = conduct(_apart(number >= 0, _potential(cells)))
 
         def crossing(level: Array) -> Array:
             rise = v - before
@@ -238,19 +239,21 @@ def _propagated(
         seen = v[jnp.asarray(loop.trace, int)]
         return (_with_potential(cells, v), activation, repolarisation), seen
 
-    # Steps in chunks of about √n: reverse mode keeps the state between chunks, then within one.
-    # Those of the last chunk that lie beyond the end do nothing.
-    chunk = loop.saved if loop.saved is not None else max(1, math.isqrt(loop.steps))
-    chunks = -(-loop.steps // chunk)
-
-    @jax.checkpoint
+    # Reverse mode keeps the state between chunks, then within one, then what a step needs.
     def run(carry: Any, numbers: Array) -> Any:
         carry, seen = jax.lax.scan(jax.checkpoint(step), carry, numbers)
         return carry, (seen, None if loop.saved is None else _potential(carry[0]))
 
-    numbers = (first + jnp.arange(chunks * chunk)).reshape(chunks, chunk)
-    carry, (seen, potentials) = jax.lax.scan(run, (state, *crossings), numbers)
-    seen = seen.reshape(chunks * chunk, len(loop.trace))[: loop.steps]
+    run = jax.checkpoint(run) if loop.chunked else run
+    chunk = _chunk(loop.steps) if loop.saved is None else loop.saved
+    whole = loop.steps - loop.steps % chunk
+    numbers = first + jnp.arange(loop.steps)
+    carry = (state, *crossings)
+    carry, (seen, potentials) = jax.lax.scan(run, carry, numbers[:whole].reshape(-1, chunk))
+    seen = seen.reshape(whole, len(loop.trace))
+    if whole < loop.steps:
+        carry, (rest, _) = run(carry, numbers[whole:])
+        seen = jnp.concatenate([seen, rest])
     final, activation, repolarisation = carry
     if potentials is None:
         potentials, chunk = _potential(final)[None], loop.steps
@@ -263,6 +266,21 @@ def _propagated(
     observed = Propagation(activation, repolarisation, potentials, seen)
     stats = {"steps": end, "substeps": jnp.asarray(loop.substeps, int)}
     return _finish(Solution(times, observed, final, stats, result), throw)
+
+
+def _chunk(steps: int) -> int:
+    """Steps of a chunk: about √n, and a divisor of n where one is near, so that nothing is left."""
+    root = math.isqrt(steps)
+    return next((d for d in range(root, root // 2, -1) if steps % d == 0), root)
+
+
+def _apart(always: Array, v: Array) -> Array:
+    """V, in a buffer of its own.
+
+    Otherwise XLA's CPU compiler, which drops optimisation barriers early, repeats the sum of
+    currents in every term of the stencil: twice the time. What goes into a branch it computes once.
+    """
+    return jax.lax.cond(always, lambda x: x, lambda x: jnp.full_like(x, jnp.nan), v)
 
 
 def _potential(cells: Any) -> Array:
