@@ -7,19 +7,25 @@ import jax
 
 __all__ = ["configure", "keep_compiled_code"]
 
+_WIDTH = "xla_cpu_prefer_vector_width"
+
 
 def configure(*, compilation_cache: bool = True) -> None:
     """Sets what the command line and the experiments run under; call it before any computation.
 
     Double precision. No asynchronous dispatch on CPU: with it more than one program is in flight,
-    and two of them on XLA's own pool of threads were seen to wait for each other forever. The flag
-    has no effect once JAX has computed something.
+    and two of them on XLA's own pool of threads were seen to wait for each other forever. Vectors
+    of 512 bits where the processor has them, of which XLA uses half as a rule: cells step 1.4 times
+    as fast. Neither has an effect once JAX has computed something.
 
     **Arguments:** with `compilation_cache` compiled code is kept from run to run
     (`keep_compiled_code`); without it nothing is read from a cache either.
     """
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _WIDTH not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{_WIDTH}=512".strip()
     if compilation_cache:
         keep_compiled_code()
     else:
