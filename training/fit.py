@@ -14,7 +14,7 @@ from training.calibrate import (
     starting_points,
 )
 from training.hierarchy import Population, estimate_population, shrink
-from training.infer import Sampler, sample_posterior
+from training.infer import Sampler, check_sampler, sample_posterior
 from training.twin import Twin, fixed_parameters, provenance
 from twinjax import BeatSimulator, ParameterSpace, parameters_of
 from twinjax.heart import ClosedLoop
@@ -48,6 +48,7 @@ def fit(
     the literature's. `progress` is told the stage at hand. Raises `ValueError` for unknown names,
     nothing to fit, or a model that fails everywhere.
     """
+    check_sampler(sampler)  # before the search for the mode, which takes most of the time
     model = ClosedLoop() if model is None else model
     space = ParameterSpace(model, fitted_names(model) if free is None else tuple(free))
     simulator = BeatSimulator(model, space)

@@ -67,8 +67,7 @@ def sample_posterior(
     **Arguments:** `draws` in all, spread over `chains`. Raises `ValueError` for an unknown
     sampler.
     """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler '{sampler}'; valid choices: {', '.join(SAMPLERS)}")
+    check_sampler(sampler)
     key = jax.random.key(seed)
     centre, scale = np.asarray(mode.z), np.linalg.cholesky(np.asarray(mode.covariance))
     if sampler == "laplace":
@@ -103,6 +102,12 @@ def sample_posterior(
             "emulator_error": float(error),
         }
     return Posterior(sampler, z, observations, diagnostics, warnings_of(diagnostics))
+
+
+def check_sampler(name: str) -> None:
+    """Raises `ValueError` for an unknown sampler."""
+    if name not in SAMPLERS:
+        raise ValueError(f"unknown sampler '{name}'; valid choices: {', '.join(SAMPLERS)}")
 
 
 class _SolverDensity(eqx.Module):

@@ -115,6 +115,7 @@ def test_the_shift_does_not_enter_the_gradient():
     assert jax.grad(misfit)(18.0) == pytest.approx(float(difference), rel=1e-3)
 
 
+@pytest.mark.slow  # compiles for half a minute; so does the experiment on such gradients
 def test_gradient_of_the_log_posterior_through_the_periodic_beat():
     model = ClosedLoop()
     names = ("heart_rate", "left_ventricle.active_elastance", "systemic_arteries.resistance")

@@ -64,6 +64,7 @@ def test_quadrature_is_that_of_three_dimensions():
         assert found.below_ic50(ic50) == pytest.approx(level, abs=0.005)
 
 
+@pytest.mark.slow  # many posteriors
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(7)
     truths = {

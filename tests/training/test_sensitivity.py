@@ -63,6 +63,7 @@ def test_the_gradient_by_an_ic50_is_that_of_differences(folder, found, current):
     assert found.ic50[current] == pytest.approx(difference, rel=2e-3)
 
 
+@pytest.mark.slow  # compiles both for a minute; differences are checked above
 def test_forward_and_reverse_mode_agree(folder):
     study = study_of(folder)
     simulator = study.simulator_of(tuple(study.cell.about.conductances.values()))

@@ -65,6 +65,7 @@ def test_the_baselines_are_beaten_and_told():
         assert sum(better) >= 16, name
 
 
+@pytest.mark.slow  # trains twice
 def test_slopes_help(tmp_path):
     """A function of four variables from few points: with its slopes the error is far smaller."""
     rng = np.random.default_rng(0)
@@ -100,6 +101,7 @@ def test_slopes_help(tmp_path):
 SMALL = {"members": 2, "width": 16, "steps": 1600, "baselines": False}
 
 
+@pytest.mark.slow  # a minute; a kill is tested through the command line too
 def test_a_killed_training_goes_on_and_ends_the_same(tmp_path):
     killed, whole = tmp_path / "killed.surrogate", tmp_path / "whole.surrogate"
     command = [sys.executable, "-m", "training.cli", "train", str(dataset_path()), "-o"]

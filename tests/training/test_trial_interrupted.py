@@ -39,6 +39,7 @@ def content(path):
         return {name: file[name][()] for name in file}
 
 
+@pytest.mark.slow  # a minute; an interruption is tested with the other trials
 def test_a_killed_trial_goes_on_to_the_same_digit(tmp_path, monkeypatch):
     study, out = write(tmp_path / "killed"), tmp_path / "killed" / "trial.h5"
     parts = out.parent / ".trial.h5.parts"

@@ -51,7 +51,13 @@ def study(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("cell", [LuoRudy1991(), CipaV1()], ids=["no charge kept", "charge kept"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(LuoRudy1991(), id="no charge kept"),
+        pytest.param(CipaV1(), id="charge kept", marks=pytest.mark.slow),
+    ],
+)
 def test_an_orbit_near_another_is_the_orbit(cell):
     field = cell.about.conductances["IK" if hasattr(cell, "g_k") else "IKr"]
     space = ParameterSpace(cell, (field,))
