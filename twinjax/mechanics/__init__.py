@@ -1,0 +1,32 @@
+"""Finite-strain mechanics of the heart's wall: elements, energies, loads, equilibria."""
+
+from twinjax.mechanics._deform import deform
+from twinjax.mechanics._elements import Quadratic
+from twinjax.mechanics._ellipsoid import Ellipsoid
+from twinjax.mechanics._energy import AbstractEnergy, Strain
+from twinjax.mechanics._guccione import Guccione
+from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
+from twinjax.mechanics._mooney_rivlin import MooneyRivlin
+from twinjax.mechanics._springs import Springs
+from twinjax.mechanics._usyk import Usyk
+from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
+from twinjax.mechanics._wall import Deformation, Load, Wall
+
+__all__ = [
+    "AbstractEnergy",
+    "AbstractVolumeLaw",
+    "Deformation",
+    "Ellipsoid",
+    "Guccione",
+    "HolzapfelOgden",
+    "Load",
+    "LogarithmicVolume",
+    "MooneyRivlin",
+    "Quadratic",
+    "QuadraticVolume",
+    "Springs",
+    "Strain",
+    "Usyk",
+    "Wall",
+    "deform",
+]

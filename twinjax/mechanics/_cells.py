@@ -1,0 +1,262 @@
+"""Forces and stiffness of cells: stress and its slope by automatic differentiation.
+
+With H = ∂u/∂X in the axes Q of the tissue, F = Q + H maps them into space, and a cell's energy is
+
+    Π = ∫ W(E) + T E_ff + p (J - 1) - U*(p),   E = ½ (FᵀF - 1),  J = det F.
+
+Its first derivatives by u and by the pressures' coefficients are the residuals here; of its second
+ones, P = ∂/∂H has the slope A = ∂P/∂H, nine by nine at every point of quadrature, which is
+contracted with gradients of shape functions. Pressures are eliminated cell by cell:
+K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and D = ∫ ψψᵀ dJ*/dp, so the stiffness stays symmetric.
+
+Cells come in chunks that fit into the processor's cache, and each adds to the result.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from twinjax.mechanics._energy import Strain
+from twinjax.mechanics._wall import Deformation, Load, Wall
+
+CHUNK = 64
+
+
+class Cells(eqx.Module):
+    """What the rest state gives to every point of quadrature: made once a search."""
+
+    slopes: Float[Array, "cell q n 3"]  # of the shape functions, along the axes of the tissue
+    measure: Float[Array, "cell q"]
+    modes: Float[Array, "cell q mode"]  # of the pressure, orthonormal in each cell
+
+    def __init__(self, wall: Wall):
+        slopes, self.measure = wall.elements.geometry()
+        self.slopes = jnp.einsum("cqai,cqiA->cqaA", slopes, wall.frames)
+        self.modes = _modes(wall, self.measure)
+
+
+def _modes(wall: Wall, measure: Array) -> Array:
+    cells, places = measure.shape
+    if wall.pressures == "pointwise":
+        return jnp.eye(places)[None] / jnp.sqrt(measure)[:, :, None]
+    one = jnp.ones((cells, places, 1), measure.dtype)
+    if wall.pressures == "constant":
+        return one / jnp.sqrt(jnp.sum(measure, axis=1))[:, None, None]
+    x = wall.elements.at_quadrature(wall.elements.points)
+    volume = jnp.sum(measure, axis=1)
+    centre = jnp.einsum("cq,cqi->ci", measure, x) / volume[:, None]
+    ahead = (x - centre[:, None]) / jnp.cbrt(volume)[:, None, None]
+    plain = jnp.concatenate([one, ahead], axis=2)
+    gram = jnp.einsum("cq,cqm,cqk->cmk", measure, plain, plain)
+    factor = jnp.linalg.cholesky(gram)
+    return jax.scipy.linalg.solve_triangular(
+        factor, jnp.swapaxes(plain, 1, 2), lower=True
+    ).swapaxes(1, 2)
+
+
+Nine = tuple[Array, ...]
+
+
+def _strain(h: Nine, q: Nine) -> tuple[Strain, Array]:
+    """E of H in the axes Q (both by rows), without losing digits where H is small; and J."""
+
+    def product(a: int, b: int) -> Array:
+        total = jnp.zeros_like(h[0])
+        for i in (0, 3, 6):
+            total = total + q[i + a] * h[i + b] + h[i + a] * q[i + b] + h[i + a] * h[i + b]
+        return total / 2
+
+    f = [one + two for one, two in zip(q, h, strict=True)]
+    volume = (
+        f[0] * (f[4] * f[8] - f[5] * f[7])
+        - f[1] * (f[3] * f[8] - f[5] * f[6])
+        + f[2] * (f[3] * f[7] - f[4] * f[6])
+    )
+    strain = Strain(
+        product(0, 0), product(1, 1), product(2, 2), product(0, 1), product(0, 2), product(1, 2)
+    )
+    return strain, volume
+
+
+def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Nine:
+    """P = ∂/∂H, nine arrays."""
+
+    def total(*h: Array) -> Array:
+        strain, volume = _strain(h, q)
+        # A part turned inside out has the strain of its mirror image: the search looks at J.
+        passive = c.energy.density(strain) + c.local / 4 * (volume**2 - 2 * jnp.log(volume))
+        return jnp.sum(passive + c.tension * strain.ff + pressure * volume)
+
+    return jax.grad(total, range(9))(*h)
+
+
+def _nine(matrix: Array) -> Nine:
+    return tuple(matrix[..., i, a] for i in range(3) for a in range(3))
+
+
+class _Chunk(eqx.Module):
+    """Some cells with all that belongs to them."""
+
+    nodes: Array
+    slots: Array
+    slopes: Array
+    measure: Array
+    modes: Array
+    frames: Array
+    tension: Array
+    pressure: Array
+    energy: Any
+    local: Array
+
+    def gradient(self, displacement: Array) -> Array:
+        return jnp.einsum("cai,cqaA->cqiA", displacement[self.nodes], self.slopes)
+
+
+def _chunks(
+    wall: Wall, cells: Cells, tension: Array, pressure: Array
+) -> tuple[Callable[[Any], tuple[_Chunk, Array, Array]], Array]:
+    """A function that cuts out the cells from a first one on, and all first ones.
+
+    The last chunk overlaps the one before it: there the measure is 0.
+    """
+    count = len(wall.elements.cells)
+    parts = -(-count // CHUNK)
+    size = -(-count // parts)
+    places = _Chunk(
+        wall.elements.cells,
+        wall.slots,
+        cells.slopes,
+        cells.measure,
+        cells.modes,
+        wall.frames,
+        tension,
+        pressure,
+        wall.energy.along(1),
+        wall.volume.local,
+    )
+
+    def cut(number: Any) -> tuple[_Chunk, Array, Array]:
+        first = jnp.minimum(number * size, count - size)
+
+        def part(leaf: Any) -> Any:
+            is_shared = not eqx.is_array(leaf) or leaf.ndim == 0
+            return leaf if is_shared else jax.lax.dynamic_slice_in_dim(leaf, first, size)
+
+        mine = jax.tree.map(part, places)
+        index = first + jnp.arange(size)
+        new = (index >= number * size).astype(cells.measure.dtype)
+        return eqx.tree_at(lambda c: c.measure, mine, mine.measure * new[:, None]), index, new
+
+    return cut, jnp.arange(parts)
+
+
+def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformation:
+    """Derivatives of the energy of the cells by displacements and by pressures."""
+    cut, numbers = _chunks(wall, cells, load.tension, at.pressure)
+
+    def add(total: Any, number: Any) -> tuple[Any, None]:
+        c, index, new = cut(number)
+        gradient = c.gradient(at.displacement)
+        p = jnp.einsum("cqm,cm->cq", c.modes, c.pressure)
+        h, q = _nine(gradient), _nine(c.frames)
+        stress = jnp.stack(_stress(c, h, q, p), axis=-1)
+        stress = (stress * c.measure[..., None]).reshape(*c.measure.shape, 3, 3)
+        force = jnp.einsum("cqiA,cqaA->cai", stress, c.slopes)
+        excess = c.measure * (_strain(h, q)[1] - wall.volume.volume(p))
+        own = new[:, None] * jnp.einsum("cqm,cq->cm", c.modes, excess)
+        return (total[0].at[c.nodes].add(force), total[1].at[index].add(own)), None
+
+    start = (jnp.zeros_like(at.displacement), jnp.zeros_like(at.pressure))
+    return Deformation(*jax.lax.scan(add, start, numbers)[0])
+
+
+def least_volume(wall: Wall, cells: Cells, displacement: Float[Array, "node 3"]) -> Array:
+    """The least J of all points of quadrature."""
+    u = displacement[wall.elements.cells]
+    gradient = jnp.einsum("cai,cqaA->cqiA", u, cells.slopes)
+    return jnp.min(_strain(_nine(gradient), _nine(wall.frames))[1])
+
+
+def _volume_slope(h: Nine, q: Nine) -> Array:
+    """∂J/∂H."""
+    slope = jax.grad(lambda *at: jnp.sum(_strain(at, q)[1]), range(9))(*h)
+    return jnp.stack(slope, axis=-1).reshape(*h[0].shape, 3, 3)
+
+
+class Coupling(eqx.Module):
+    """G and D⁻¹ at some deformation: how volumes follow displacements, and pressures volumes."""
+
+    slope: Float[Array, "cell q 3 3"]  # ∂J/∂H times the measure
+    softness: Float[Array, "cell mode mode"]  # D [1/kPa]
+    give: Float[Array, "cell mode mode"]  # D⁻¹ [kPa]
+
+    def __init__(self, wall: Wall, cells: Cells, at: Deformation):
+        gradient = jnp.einsum("cai,cqaA->cqiA", at.displacement[wall.elements.cells], cells.slopes)
+        slope = _volume_slope(_nine(gradient), _nine(wall.frames))
+        self.slope = slope * cells.measure[..., None, None]
+        p = jnp.einsum("cqm,cm->cq", cells.modes, at.pressure)
+        soft = jax.grad(lambda p: jnp.sum(wall.volume.volume(p)))(p) * cells.measure
+        if wall.pressures == "pointwise":
+            # Each mode is 1/√w at its own point: D is diagonal.
+            diagonal = jnp.einsum("cqm,cq->cm", cells.modes**2, soft)
+            self.softness = jnp.eye(p.shape[1])[None] * diagonal[..., None]
+            self.give = jnp.eye(p.shape[1])[None] / diagonal[..., None]
+        else:
+            self.softness = jnp.einsum("cqm,cqk,cq->cmk", cells.modes, cells.modes, soft)
+            self.give = jnp.linalg.inv(self.softness)
+
+    def forces(self, wall: Wall, cells: Cells, pressure: Float[Array, "cell mode"]) -> Array:
+        """Gᵀ p (node, 3)."""
+        p = jnp.einsum("cqm,cm->cq", cells.modes, pressure)
+        local = jnp.einsum("cq,cqiA,cqaA->cai", p, self.slope, cells.slopes)
+        total = jnp.zeros_like(wall.elements.points)
+        return total.at[wall.elements.cells].add(local)
+
+    def volumes(self, wall: Wall, cells: Cells, displacement: Float[Array, "node 3"]) -> Array:
+        """G u (cell, mode)."""
+        gradient = jnp.einsum("cai,cqaA->cqiA", displacement[wall.elements.cells], cells.slopes)
+        return jnp.einsum("cqm,cqiA,cqiA->cm", cells.modes, self.slope, gradient)
+
+
+def cell_stiffness(
+    wall: Wall, cells: Cells, coupling: Coupling, load: Load, at: Deformation
+) -> Float[Array, "block 3 3"]:
+    """K + Gᵀ D⁻¹ G of all cells, by blocks of the pattern."""
+    cut, numbers = _chunks(wall, cells, load.tension, at.pressure)
+
+    def add(total: Any, number: Any) -> tuple[Any, None]:
+        c, index, _ = cut(number)
+        h, q = _nine(c.gradient(at.displacement)), _nine(c.frames)
+        p = jnp.einsum("cqm,cm->cq", c.modes, c.pressure)
+
+        def along(direction: Array) -> Array:
+            def stress(*at: Array) -> Nine:
+                return _stress(c, at, q, p)
+
+            ahead = [jnp.broadcast_to(d, p.shape) for d in direction]
+            return jnp.stack(jax.jvp(stress, h, tuple(ahead))[1])
+
+        # One program for nine directions: written out they take three times as long to compile.
+        slope = jax.vmap(along)(jnp.eye(9, dtype=p.dtype))  # k B, i A, cell, q
+        slope = jnp.moveaxis(slope * c.measure[None, None], (0, 1), (3, 2))
+        slope = slope.reshape(*c.measure.shape, 3, 3, 3, 3)  # i, A, k, B
+        n = c.nodes.shape[1]
+        half = sum(c.slopes[..., a, None, None, None] * slope[:, :, None, :, a] for a in range(3))
+        # half: cell, q, a, i, k, B
+        half = jnp.moveaxis(half, 1, -2).reshape(len(index), n * 9, -1)
+        other = jnp.moveaxis(c.slopes, 2, 1).reshape(len(index), n, -1)
+        local = jnp.einsum("cxy,cby->cxb", half, other).reshape(-1, n, 3, 3, n)
+        local = jnp.moveaxis(local, -1, 2)  # cell, a, b, i, k
+
+        volume = coupling.slope[index] * (c.measure != 0)[..., None, None]
+        g = jnp.einsum("cqm,cqiA,cqaA->cmai", c.modes, volume, c.slopes)
+        stiff = jnp.einsum("cmk,ckbj->cmbj", coupling.give[index], g)
+        local = local + jnp.einsum("cmai,cmbk->cabik", g, stiff)
+        return total.at[c.slots].add(local), None
+
+    start = jnp.zeros((wall.sparsity.blocks, 3, 3), at.displacement.dtype)
+    return jax.lax.scan(add, start, numbers)[0]

@@ -1,0 +1,115 @@
+"""The verb: `deform` finds the equilibrium of a wall under a load."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from twinjax._solve import Solution, _finish
+from twinjax.mechanics._balance import product, residual, solve, stiffness
+from twinjax.mechanics._cells import Cells, Coupling
+from twinjax.mechanics._search import Options, search
+from twinjax.mechanics._wall import Deformation, Load, Wall
+
+
+# Its parts are compiled, and not the verb: so derivatives share the compiled search.
+def deform(
+    wall: Wall,
+    load: Load,
+    *,
+    start: tuple[Deformation, Load] | None = None,
+    first_step: float = 0.25,
+    least_step: float = 1e-4,
+    max_corrections: int = 40,
+    rtol: float = 1e-9,
+    throw: bool = True,
+) -> Solution:
+    """The equilibrium of a wall under a load: the stationary point of
+
+        Π(u) = ∫ W(E) + U(J) + T E_ff dV + ½ ∫ k u² dA - Σ p V(u) - f·u
+
+    with V the volume of a cavity, whose pressure follows its surface. The load is applied in
+    shares, the first of which is `first_step`; each is solved by Newton's method with damping, and
+    is cut to a quarter where that fails, down to `least_step`. Derivatives, forward and reverse,
+    of everything that is returned come from the implicit-function rule at the equilibrium and cost
+    one more linear solve with the stiffness there; iterations are not unrolled.
+
+    **Arguments:** `start`, an equilibrium and its load, from which the load then goes on to the
+    one asked for (default: rest, without a load); `max_corrections` a share; `rtol` bounds the
+    last correction relative to the size of the wall. With `throw=False` a failure is only recorded.
+
+    **Returns:** `Solution` whose state is a [`Deformation`][twinjax.mechanics.Deformation], that of
+    the last share of the load which was reached, `stats["load"]`. Observations: `volumes`
+    (cavity) [mm³].
+    """
+    asked = load.on(wall)
+    rest = (wall.at_rest(), Load().on(wall)) if start is None else (start[0], start[1].on(wall))
+    points = wall.elements.points
+    length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
+    options = Options(first_step, least_step, max_corrections, rtol * length)
+    options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+    state, stats, code = _equilibrium((wall, asked), rest, options)
+    observations = {"volumes": _volumes(wall, state.displacement)}
+    times = jnp.reshape(stats["load"], (1,))
+    return _finish(Solution(times, observations, state, stats, code), throw)
+
+
+@eqx.filter_custom_jvp
+def _equilibrium(problem: Any, rest: Any, options: Options) -> Any:
+    wall, load = problem
+    return search(wall, rest[0], rest[1], load, options)
+
+
+@_equilibrium.def_jvp
+def _rule(primals: Any, tangents: Any) -> Any:
+    problem, rest, options = primals
+    state, stats, code = _equilibrium(problem, rest, options)
+
+    moved = _moved(problem, state, tangents[0])
+    nothing = jax.tree.map(lambda _: None, (stats, code))
+    return (state, stats, code), (moved, *nothing)
+
+
+@eqx.filter_jit
+def _volumes(wall: Wall, displacement: Array) -> Array:
+    return wall.volumes(displacement)
+
+
+@eqx.filter_jit
+def _moved(problem: tuple[Wall, Load], state: Deformation, tangent: Any) -> Deformation:
+    """How the equilibrium moves with the problem."""
+
+    def balance(problem: Any) -> Deformation:
+        wall, load = problem
+        return residual(wall, Cells(wall), load, state)
+
+    _, pushed = eqx.filter_jvp(balance, (problem,), (tangent,))
+    return _linear(problem, state, jax.tree.map(jnp.negative, pushed))
+
+
+def _linear(problem: tuple[Wall, Load], state: Deformation, right: Deformation) -> Deformation:
+    """x of ∂residual/∂state x = right."""
+    wall, load = problem
+    cells = Cells(wall)
+    coupling = Coupling(wall, cells, state)
+    matrix = stiffness(wall, cells, coupling, load, state)
+
+    def linear(x: Deformation) -> Deformation:
+        return product(wall, cells, coupling, matrix, x)
+
+    def held(x: Array) -> Deformation:
+        return Deformation(jnp.where(wall.fixed, x, 0.0), jnp.zeros_like(state.pressure))
+
+    def forward(linear: Any, right: Deformation) -> Deformation:
+        known = held(right.displacement)
+        left = jax.tree.map(jnp.subtract, right, linear(known))
+        return jax.tree.map(jnp.add, known, solve(wall, cells, coupling, matrix, left))
+
+    def backward(linear: Any, right: Deformation) -> Deformation:
+        known = solve(wall, cells, coupling, matrix, right, transpose=True)
+        left = jax.tree.map(jnp.subtract, right, linear(known))
+        return jax.tree.map(jnp.add, known, held(left.displacement))
+
+    return jax.lax.custom_linear_solve(linear, right, forward, backward)

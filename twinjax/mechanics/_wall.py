@@ -1,0 +1,198 @@
+"""The wall and its load: everything that an equilibrium is a function of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from twinjax.mechanics._cavity import cavity_volume, rim
+from twinjax.mechanics._elements import Quadratic
+from twinjax.mechanics._energy import AbstractEnergy
+from twinjax.mechanics._sparsity import Sparsity
+from twinjax.mechanics._springs import Springs
+from twinjax.mechanics._volume import AbstractVolumeLaw, QuadraticVolume
+
+PRESSURES = ("constant", "linear", "pointwise")
+
+
+class Deformation(eqx.Module):
+    """Where the wall is: `displacement` (node, 3) [mm], and its hydrostatic `pressure` [kPa].
+
+    The pressure (cell, mode) is given by its coefficients of modes that are orthonormal in each
+    cell; see [`Wall`][twinjax.mechanics.Wall].
+    """
+
+    displacement: Float[Array, "node 3"]
+    pressure: Float[Array, "cell mode"]
+
+
+class Load(eqx.Module):
+    """What acts on a wall.
+
+    **Arguments:**
+
+    - `pressure` [kPa] in the cavities of the wall: one number, or one for each (cavity). It pushes
+      on the deformed surface, along its normal.
+    - `tension` [kPa]: the active second Piola-Kirchhoff stress T f₀ ⊗ f₀ along the fibre at rest,
+      one number, one a cell (cell), or one at each point of quadrature (cell, q). Cauchy's stress
+      along the fibre is T λ² / J, and the force over the area at rest T λ, at a stretch λ.
+    - `force` [mN] at nodes (node, 3), as `Quadratic.load` makes of a density; it keeps direction.
+    - `displacement` [mm] (node, 3) of what is fixed; other entries have no effect.
+    """
+
+    pressure: Float[Array, "*cavity"]
+    tension: Float[Array, "*place"]
+    force: Float[Array, "*vector"]
+    displacement: Float[Array, "*vector"]
+
+    def __init__(
+        self,
+        pressure: Any = 0.0,
+        tension: Any = 0.0,
+        *,
+        force: Any = 0.0,
+        displacement: Any = 0.0,
+    ):
+        self.pressure = jnp.asarray(pressure, float)
+        self.tension = jnp.asarray(tension, float)
+        self.force = jnp.asarray(force, float)
+        self.displacement = jnp.asarray(displacement, float)
+
+    def on(self, wall: "Wall") -> "Load":
+        """With every entry in its full shape. Raises `ValueError` for one that does not fit."""
+        nodes, (cells, places) = len(wall.elements.points), wall.frames.shape[:2]
+        tension = self.tension[:, None] if self.tension.ndim == 1 else self.tension
+        return Load(
+            _wide("pressure", self.pressure, (len(wall.cavities),)),
+            _wide("tension", tension, (cells, places)),
+            force=_wide("force", self.force, (nodes, 3)),
+            displacement=_wide("displacement", self.displacement, (nodes, 3)),
+        )
+
+
+class Wall(eqx.Module):
+    """A wall at rest: elements, an energy, axes of the tissue, and what holds it.
+
+    **Arguments:**
+
+    - `elements`: [`Quadratic`][twinjax.mechanics.Quadratic].
+    - `energy`: an [`AbstractEnergy`][twinjax.mechanics.AbstractEnergy].
+    - `frames`: columns are fibre, sheet and sheet normal, orthonormal and right-handed; one for
+      the wall (3, 3), one a cell (cell, 3, 3) or one a point of quadrature (cell, q, 3, 3). By
+      default x, y, z.
+    - `volume`: the [law of volume](twinjax.mechanics.AbstractVolumeLaw), by default
+      `QuadraticVolume()`.
+    - `fixed`: which nodes (node), or which of their components (node, 3), are held.
+    - `cavities`: tags of the surfaces on which a pressure acts, one a cavity.
+    - `springs`: [`Springs`][twinjax.mechanics.Springs] on surfaces.
+    - `pressures`: the hydrostatic pressure is `constant` in each cell, `linear` in it (in place,
+      not in the element's own coordinates), or `pointwise`, which leaves displacements alone and
+      suits compressible laws only, for else they lock. By default linear in hexahedra and
+      constant in tetrahedra: there four pressures a cell are as many as displacements.
+
+    Raises `ValueError` for shapes that do not fit, frames that are no axes, unknown tags or
+    pressures, or a surface whose rim is not one closed line.
+    """
+
+    elements: Quadratic
+    energy: AbstractEnergy
+    frames: Float[Array, "cell q 3 3"]
+    volume: AbstractVolumeLaw
+    springs: tuple[Springs, ...]
+    fixed: Bool[Array, "node 3"]
+    cavities: tuple[Int[Array, "facet m"], ...]
+    mouths: tuple[Int[Array, " node"], ...]
+    slots: Int[Array, "cell n n"]
+    pairs: Int[Array, "block 2"]
+    spring_slots: tuple[Int[Array, "facet m m"], ...]
+    cavity_slots: tuple[Int[Array, "facet m m"], ...]
+    pressures: str = eqx.field(static=True)
+    sparsity: Sparsity = eqx.field(static=True)
+
+    def __init__(
+        self,
+        elements: Quadratic,
+        energy: AbstractEnergy,
+        *,
+        frames: Any = None,
+        volume: AbstractVolumeLaw | None = None,
+        fixed: Any = None,
+        cavities: Sequence[int] = (),
+        springs: Sequence[Springs] = (),
+        pressures: str | None = None,
+    ):
+        nodes = len(elements.points)
+        cells, corners = elements.cells.shape
+        if pressures is None:
+            pressures = "linear" if corners == 27 else "constant"
+        if pressures not in PRESSURES:
+            choices = ", ".join(PRESSURES)
+            raise ValueError(f"unknown pressures '{pressures}'; valid choices: {choices}")
+        held = np.zeros((nodes, 3), bool) if fixed is None else np.asarray(fixed, bool)
+        if held.shape == (nodes,):
+            held = np.repeat(held[:, None], 3, axis=1)
+        if held.shape != (nodes, 3):
+            raise ValueError(f"fixed has shape {held.shape}; valid: ({nodes},) or ({nodes}, 3)")
+        places = len(elements.values())
+        axes = jnp.eye(3) if frames is None else jnp.asarray(frames, float)
+        axes = axes[:, None] if axes.ndim == 3 else axes
+        axes = _wide("frames", axes, (cells, places, 3, 3))
+        _check_axes(axes)
+        self.elements, self.energy, self.frames = elements, energy, axes
+        self.volume = QuadraticVolume() if volume is None else volume
+        self.springs = tuple(springs)
+        self.fixed = jnp.asarray(held)
+        self.cavities = tuple(jnp.asarray(elements.surface(tag)) for tag in cavities)
+        self.mouths = tuple(jnp.asarray(rim(elements.surface(tag))) for tag in cavities)
+        self.pressures = pressures
+        self.sparsity = Sparsity(np.asarray(elements.cells), held)
+        self.slots = jnp.asarray(self.sparsity.slots)
+        self.pairs = jnp.stack(jnp.divmod(jnp.asarray(self.sparsity.pairs), nodes), axis=1)
+        self.spring_slots = tuple(self._slots(s.facets) for s in self.springs)
+        self.cavity_slots = tuple(self._slots(c) for c in self.cavities)
+
+    def _slots(self, facets: Array) -> Array:
+        return jnp.asarray(self.sparsity.slots_of(np.asarray(facets)))
+
+    def modes(self) -> int:
+        """How many pressures a cell has."""
+        return {"constant": 1, "linear": 4, "pointwise": self.frames.shape[1]}[self.pressures]
+
+    def volumes(self, displacement: Float[Array, "node 3"]) -> Float[Array, " cavity"]:
+        """Of each cavity [mm³]; a mouth is closed by a cone from the mean of its corners."""
+        where = self.elements.points + displacement
+        closed = zip(self.cavities, self.mouths, strict=True)
+        return jnp.array(
+            [
+                cavity_volume(
+                    where[facets], jnp.mean(where[mouth if len(mouth) else facets[:, 0]], 0)
+                )
+                for facets, mouth in closed
+            ]
+        ).reshape(len(self.cavities))
+
+    def at_rest(self) -> Deformation:
+        """The wall as it is without a load."""
+        points = self.elements.points
+        pressure = jnp.zeros((len(self.elements.cells), self.modes()), points.dtype)
+        return Deformation(jnp.zeros_like(points), pressure)
+
+
+def _wide(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+    try:
+        return jnp.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {value.shape}, which does not fit {shape}") from None
+
+
+def _check_axes(frames: Array) -> None:
+    if isinstance(frames, jax.core.Tracer):
+        return
+    axes = np.asarray(frames)
+    unit = np.abs(np.einsum("cqiA,cqiB->cqAB", axes, axes) - np.eye(3)).max() < 1e-6
+    if not (unit and np.all(np.linalg.det(axes) > 0)):
+        raise ValueError("frames must be orthonormal and right-handed: fibre, sheet, sheet normal")
