@@ -76,6 +76,22 @@ def potential(wall, load, at):
     return total
 
 
+def slope_of_potential(wall, load, at):
+    return jax.grad(lambda at: potential(wall, load, at))(at)
+
+
+@eqx.filter_jit
+def out_of_balance(wall, load, at):
+    return residual(wall, Cells(wall), load, at)
+
+
+@eqx.filter_jit
+def linearised(wall, load, at):
+    cells = Cells(wall)
+    coupling = Coupling(wall, cells, at)
+    return cells, coupling, stiffness(wall, cells, coupling, load, at)
+
+
 # rank promotion is an error in tests; the potential is easier to read with it
 @pytest.fixture(autouse=True)
 def _promotion():
@@ -86,8 +102,8 @@ def _promotion():
 def test_the_residual_is_the_slope_of_the_potential(wall):
     load = eqx.tree_at(lambda l: l.pressure, some_load(wall), jnp.zeros(len(wall.cavities)))
     at = somewhere(wall)
-    slope = jax.grad(lambda at: potential(wall, load, at))(at)
-    found = residual(wall, Cells(wall), load, at)
+    slope = eqx.filter_jit(slope_of_potential)(wall, load, at)
+    found = out_of_balance(wall, load, at)
     free = ~wall.fixed
     np.testing.assert_allclose(
         jnp.where(free, found.displacement, 0), jnp.where(free, slope.displacement, 0), atol=1e-11
@@ -97,22 +113,21 @@ def test_the_residual_is_the_slope_of_the_potential(wall):
 
 def test_held_components_answer_with_what_is_wrong(wall):
     at, load = somewhere(wall), some_load(wall)
-    found = residual(wall, Cells(wall), load, at).displacement
+    found = out_of_balance(wall, load, at).displacement
     np.testing.assert_allclose(found[wall.fixed], at.displacement[wall.fixed] - 0.1)
 
 
 def test_the_linear_balance_is_the_slope_of_the_residual(wall):
     """Against central differences, with pressures on cavities and springs."""
-    cells, load, at = Cells(wall), some_load(wall), somewhere(wall)
-    coupling = Coupling(wall, cells, at)
-    matrix = stiffness(wall, cells, coupling, load, at)
+    load, at = some_load(wall), somewhere(wall)
+    cells, coupling, matrix = linearised(wall, load, at)
     x = somewhere(wall, 1.0, seed=4)
     ahead = product(wall, cells, coupling, matrix, x)
     h = 1e-6
 
     def moved(sign):
         there = jax.tree.map(lambda a, b: a + sign * h * b, at, x)
-        return residual(wall, cells, load, there)
+        return out_of_balance(wall, load, there)
 
     difference = jax.tree.map(lambda a, b: (a - b) / (2 * h), moved(1), moved(-1))
     for found, expected in zip(jax.tree.leaves(ahead), jax.tree.leaves(difference), strict=True):
@@ -120,9 +135,8 @@ def test_the_linear_balance_is_the_slope_of_the_residual(wall):
 
 
 def test_solves_are_inverse_to_products(wall):
-    cells, load, at = Cells(wall), some_load(wall), somewhere(wall)
-    coupling = Coupling(wall, cells, at)
-    matrix = stiffness(wall, cells, coupling, load, at)
+    load, at = some_load(wall), somewhere(wall)
+    cells, coupling, matrix = linearised(wall, load, at)
     x = somewhere(wall, 1.0, seed=4)
     x = Deformation(jnp.where(wall.fixed, 0, x.displacement), x.pressure)
     right = product(wall, cells, coupling, matrix, x)
@@ -136,8 +150,7 @@ def test_a_cavity_held_at_its_rim_has_a_symmetric_stiffness():
     loose = small_ventricle(springs=True)
     skew = []
     for each in (wall, loose):
-        cells, load, at = Cells(each), some_load(each), somewhere(each)
-        matrix = stiffness(each, cells, Coupling(each, cells, at), load, at)
+        matrix = linearised(each, some_load(each), somewhere(each))[2]
         full = each.sparsity.matrix(np.asarray(matrix))
         skew.append(abs(full - full.T).max() / abs(full).max())
     assert skew[0] < 1e-13
@@ -149,13 +162,13 @@ def test_rigid_motions_change_no_force():
     wall = small_ventricle(springs=True)
     wall = eqx.tree_at(lambda w: [s.stiffness for s in w.springs], wall, [jnp.zeros(())] * 2)
     load = eqx.tree_at(lambda l: l.force, some_load(wall), jnp.zeros_like(wall.elements.points))
-    at, cells = somewhere(wall), Cells(wall)
+    at = somewhere(wall)
     turn = np.linalg.qr(np.random.default_rng(2).standard_normal((3, 3)))[0]
     turn = turn * np.linalg.det(turn)
     where = wall.elements.points + at.displacement
     turned = where @ turn.T + jnp.array([3.0, -1.0, 2.0]) - wall.elements.points
-    before = residual(wall, cells, load, at)
-    after = residual(wall, cells, load, Deformation(turned, at.pressure))
+    before = out_of_balance(wall, load, at)
+    after = out_of_balance(wall, load, Deformation(turned, at.pressure))
     np.testing.assert_allclose(after.displacement, before.displacement @ turn.T, atol=1e-11)
     np.testing.assert_allclose(after.pressure, before.pressure, atol=1e-12)
 
@@ -166,7 +179,7 @@ def test_more_cells_than_a_chunk_are_each_counted_once():
     elements = Quadratic(slab((2.0, 1.0, 1.0), 1 / 3))  # 324 cells: chunks overlap
     wall = Wall(elements, Guccione(), pressures="constant")
     at = somewhere(wall)
-    found = residual(wall, Cells(wall), some_load(wall), at)
-    slope = jax.grad(lambda at: potential(wall, some_load(wall), at))(at)
+    found = out_of_balance(wall, some_load(wall), at)
+    slope = eqx.filter_jit(slope_of_potential)(wall, some_load(wall), at)
     np.testing.assert_allclose(found.displacement, slope.displacement, atol=1e-11)
     np.testing.assert_allclose(found.pressure, slope.pressure, atol=1e-12)

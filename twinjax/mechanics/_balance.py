@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -98,6 +99,27 @@ def product(
     return Deformation(jnp.where(wall.fixed, u, force), volumes)
 
 
+def before_solve(
+    wall: Wall, cells: Cells, coupling: Coupling, right: Deformation
+) -> Float[Array, "node 3"]:
+    """What the eliminated stiffness is solved with: a + Gᵀ D⁻¹ b, 0 where components are held."""
+    behind = jnp.einsum("cmk,ck->cm", coupling.give, right.pressure)
+    return jnp.where(wall.fixed, 0.0, right.displacement + coupling.forces(wall, cells, behind))
+
+
+@eqx.filter_jit
+def solved(
+    wall: Wall,
+    cells: Cells,
+    coupling: Coupling,
+    right: Deformation,
+    displacement: Float[Array, "node 3"],
+) -> Deformation:
+    """The displacement, with the pressure that belongs to it: p = D⁻¹ (G u - b)."""
+    ahead = coupling.volumes(wall, cells, displacement) - right.pressure
+    return Deformation(displacement, jnp.einsum("cmk,ck->cm", coupling.give, ahead))
+
+
 def solve(
     wall: Wall,
     cells: Cells,
@@ -112,9 +134,6 @@ def solve(
     K u + Gᵀ p = a and G u - D p = b: (K + Gᵀ D⁻¹ G) u = a + Gᵀ D⁻¹ b, then p = D⁻¹ (G u - b).
     Components of `right` that are held are taken for 0. NaN if the matrix is singular.
     """
-    behind = jnp.einsum("cmk,ck->cm", coupling.give, right.pressure)
-    force = right.displacement + coupling.forces(wall, cells, behind)
-    force = jnp.where(wall.fixed, 0.0, force)
+    force = before_solve(wall, cells, coupling, right)
     u = wall.sparsity.solve(matrix, force, transpose=transpose)
-    ahead = coupling.volumes(wall, cells, u) - right.pressure
-    return Deformation(u, jnp.einsum("cmk,ck->cm", coupling.give, ahead))
+    return solved(wall, cells, coupling, right, u)

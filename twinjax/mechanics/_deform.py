@@ -42,13 +42,15 @@ def deform(
 
     **Returns:** `Solution` whose state is a [`Deformation`][twinjax.mechanics.Deformation], that of
     the last share of the load which was reached, `stats["load"]`. Observations: `volumes`
-    (cavity) [mm³].
+    (cavity) [mm³]. Raises `ValueError` for a load that does not fit, and for a wall that nothing
+    holds.
     """
+    wall.check_held()
     asked = load.on(wall)
     rest = (wall.at_rest(), Load().on(wall)) if start is None else (start[0], start[1].on(wall))
     points = wall.elements.points
     length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
-    options = Options(first_step, least_step, max_corrections, rtol * length)
+    options = Options(first_step, least_step, max_corrections, rtol, length)
     options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
     state, stats, code = _equilibrium((wall, asked), rest, options)
     observations = {"volumes": _volumes(wall, state.displacement)}
@@ -77,24 +79,11 @@ def _volumes(wall: Wall, displacement: Array) -> Array:
     return wall.volumes(displacement)
 
 
-@eqx.filter_jit
 def _moved(problem: tuple[Wall, Load], state: Deformation, tangent: Any) -> Deformation:
-    """How the equilibrium moves with the problem."""
-
-    def balance(problem: Any) -> Deformation:
-        wall, load = problem
-        return residual(wall, Cells(wall), load, state)
-
-    _, pushed = eqx.filter_jvp(balance, (problem,), (tangent,))
-    return _linear(problem, state, jax.tree.map(jnp.negative, pushed))
-
-
-def _linear(problem: tuple[Wall, Load], state: Deformation, right: Deformation) -> Deformation:
-    """x of ∂residual/∂state x = right."""
-    wall, load = problem
-    cells = Cells(wall)
-    coupling = Coupling(wall, cells, state)
-    matrix = stiffness(wall, cells, coupling, load, state)
+    """How the equilibrium moves with the problem: x of ∂residual/∂state x = -∂residual."""
+    pushed = _pushed(problem, state, tangent)
+    wall = problem[0]
+    cells, coupling, matrix = _linearised(problem, state)
 
     def linear(x: Deformation) -> Deformation:
         return product(wall, cells, coupling, matrix, x)
@@ -112,4 +101,28 @@ def _linear(problem: tuple[Wall, Load], state: Deformation, right: Deformation) 
         left = jax.tree.map(jnp.subtract, right, linear(known))
         return jax.tree.map(jnp.add, known, held(left.displacement))
 
+    right = jax.tree.map(jnp.negative, pushed)
     return jax.lax.custom_linear_solve(linear, right, forward, backward)
+
+
+@eqx.filter_jit
+def _pushed(problem: tuple[Wall, Load], state: Deformation, tangent: Any) -> Deformation:
+    def balance(problem: Any) -> Deformation:
+        wall, load = problem
+        return residual(wall, Cells(wall), load, state)
+
+    found = eqx.filter_jvp(balance, (problem,), (tangent,))[1]
+    # What does not move at all comes back as None. Its 0 is made of what moves: the transpose of a
+    # linear solve wants every part of the right side to be linear.
+    leaves = jax.tree.leaves(found)
+    nothing = 0.0 * sum(jnp.sum(leaf) for leaf in leaves)
+    pairs = ((found.displacement, state.displacement), (found.pressure, state.pressure))
+    return Deformation(*(jnp.zeros_like(b) + nothing if a is None else a for a, b in pairs))
+
+
+@eqx.filter_jit
+def _linearised(problem: tuple[Wall, Load], state: Deformation) -> tuple[Cells, Coupling, Array]:
+    wall, load = problem
+    cells = Cells(wall)
+    coupling = Coupling(wall, cells, state)
+    return cells, coupling, stiffness(wall, cells, coupling, load, state)

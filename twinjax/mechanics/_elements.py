@@ -54,7 +54,7 @@ class Quadratic(eqx.Module):
         self.parents = numbers.parents()
         self.cells = jnp.asarray(cells, jnp.int32)
         self.degree = degree
-        self.points = jnp.mean(jnp.asarray(mesh.points)[self.parents], axis=1)
+        self.points = jnp.asarray(mesh.points[self.parents].mean(axis=1))
         reference(cells.shape[1], degree)
         self.check()
 

@@ -100,15 +100,15 @@ class Ellipsoid:
 
     def _on_layers(self, mesh: Mesh, degree: int) -> Quadratic:
         elements = Quadratic(mesh, degree=degree)
-        depth = elements.spread(self.depth(jnp.asarray(mesh.points)))
-        x, y, z = elements.points.T
+        depth = np.asarray(self.depth(jnp.asarray(mesh.points)))[elements.parents].mean(axis=1)
+        x, y, z = np.asarray(elements.points).T
         r, l = self._axes(depth)
-        length = jnp.sqrt((x**2 + y**2) / r**2 + z**2 / l**2)
-        ring = jnp.maximum(jnp.hypot(x, y), 1e-300)
+        length = np.sqrt((x**2 + y**2) / r**2 + z**2 / l**2)
+        ring = np.maximum(np.hypot(x, y), 1e-300)
         at_base = z > self.base - 1e-9 * self.epi[1]
-        wide = jnp.where(at_base, r * jnp.sqrt(1 - (self.base / l) ** 2) / ring, 1 / length)
-        high = jnp.where(at_base, self.base, z / length)
-        moved = elements.at(jnp.stack([x * wide, y * wide, high], axis=1))
+        wide = np.where(at_base, r * np.sqrt(1 - (self.base / l) ** 2) / ring, 1 / length)
+        high = np.where(at_base, self.base, z / length)
+        moved = elements.at(jnp.asarray(np.stack([x * wide, y * wide, high], axis=1)))
         moved.check()
         return moved
 

@@ -4,6 +4,10 @@ Deuflhard 2004, Newton Methods for Nonlinear Problems, 3.3: a step s along the c
 if the next correction with the *same* stiffness, d', is shorter, |d'| ≤ (1 - s/4) |d|; that test is
 the same whatever the units of forces and volumes are. Corrections that shrink to less than a third
 are used as they are, so that a stiffness is made and factorised only where one is needed.
+
+The search runs in Python, piece by compiled piece, so that compiled code is kept from program to
+program, which JAX does not do where code calls back to the host. Inside of a program that is being
+compiled, the same pieces make one loop.
 """
 
 from typing import Any, NamedTuple
@@ -14,22 +18,37 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._results import RESULTS
-from twinjax.mechanics._balance import residual, solve, stiffness
+from twinjax.mechanics._balance import before_solve, residual, solve, solved, stiffness
 from twinjax.mechanics._cells import Cells, Coupling, least_volume
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
 _LEAST = 1 / 64  # the shortest step along a correction
 _QUICK = 8  # after a load step of at most so many corrections the next one is longer
+_FAR = 1e3  # walls that are held do not go so many times their own size
 
 
 class Options(NamedTuple):
-    """`step` is the first share of the load, `least` the smallest; `tolerance` is of a length."""
+    """`step` is the first share of the load, `least` the smallest; `rtol` is of the `size`."""
 
     step: Any
     least: Any
     most: Any
-    tolerance: Any
+    rtol: Any
+    size: Any
+
+
+class _Task(eqx.Module):
+    """What does not change during a search."""
+
+    wall: Wall
+    cells: Cells
+    first: Load
+    last: Load
+    options: Options
+
+    def load(self, share: Array) -> Load:
+        return jax.tree.map(lambda a, b: (1 - share) * a + share * b, self.first, self.last)
 
 
 class _Way(NamedTuple):
@@ -43,7 +62,7 @@ class _Way(NamedTuple):
     stale: Array  # the stiffness is of an earlier deformation
     fresh: Array  # a stiffness is wanted here
     ended: Array  # nothing is left to correct
-    tries: Array  # corrections since the share was last raised
+    tries: Array  # since the share was last raised
     share: Array
     done: Array
     before: Array
@@ -57,7 +76,6 @@ class _Way(NamedTuple):
     steps: Array
 
 
-@eqx.filter_jit
 def search(
     wall: Wall, start: Deformation, first: Load, last: Load, options: Options
 ) -> tuple[Deformation, dict[str, Array], Array]:
@@ -66,109 +84,54 @@ def search(
     **Returns:** the deformation (of the last share of the load that was reached), statistics, and
     a `RESULTS` code.
     """
-    cells = Cells(wall)
+    given = jax.tree.leaves((wall, start, first, last, options))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in given):
+        return _in_one_program(wall, start, first, last, options)
+    task, way = _begin(wall, start, first, last, options)
+    while way.code == RESULTS.successful and way.done < 1:
+        if way.fresh:
+            way = _with_stiffness(task, way)
+        trial, sound, right, force = _tried(task, way)
+        u = wall.sparsity.solve_here(way.matrix, force)
+        way = _judged(task, way, trial, sound, solved(wall, task.cells, way.coupling, right, u))
+    return _end(task, way)
 
-    def load(share: Array) -> Load:
-        return jax.tree.map(lambda a, b: (1 - share) * a + share * b, first, last)
 
-    def with_stiffness(way: _Way) -> _Way:
-        coupling = Coupling(wall, cells, way.at)
-        matrix = stiffness(wall, cells, coupling, load(way.share), way.at)
-        return way._replace(coupling=coupling, matrix=matrix, factorisations=way.factorisations + 1)
+@eqx.filter_jit
+def _in_one_program(
+    wall: Wall, start: Deformation, first: Load, last: Load, options: Options
+) -> tuple[Deformation, dict[str, Array], Array]:
+    task, way = _begin(wall, start, first, last, options)
+
+    def unfinished(way: _Way) -> Array:
+        return (way.done < 1) & (way.code == RESULTS.successful)
 
     def advance(way: _Way) -> _Way:
-        """Makes the stiffness and the correction here, or tries the correction that is there."""
-        way = jax.lax.cond(way.fresh, with_stiffness, lambda same: same, way)
-        trial = _plus(way.at, way.correction, jnp.where(way.fresh, 0.0, way.damping))
-        left = residual(wall, cells, load(way.share), trial)
-        right = jax.tree.map(jnp.negative, left)
-        after = solve(wall, cells, way.coupling, way.matrix, right)
-        sound = least_volume(wall, cells, trial.displacement) > 0
-        tried = judged(way, trial, after, sound)
-        made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
-        singular = way.fresh & ~(jnp.isfinite(_size(after)) & sound)
-        ended = ~way.fresh & tried.ended
-        lost = singular | (~way.fresh & ~ended & tried_too_long(tried))
-        way = _where(way.fresh, made, tried)
-        way = jax.lax.cond(ended, reached, lambda same: same, way)
-        return jax.lax.cond(lost, cut, lambda same: same, way)
+        way = jax.lax.cond(way.fresh, lambda w: _with_stiffness(task, w), lambda w: w, way)
+        trial, sound, right, _ = _tried(task, way)
+        after = solve(wall, task.cells, way.coupling, way.matrix, right)
+        return _judged(task, way, trial, sound, after)
 
-    def tried_too_long(way: _Way) -> Array:
-        return (way.damping < _LEAST) | (way.tries >= options.most)
+    return _end(task, jax.lax.while_loop(unfinished, advance, way))
 
-    def judged(way: _Way, trial: Deformation, after: Deformation, sound: Array) -> _Way:
-        """Goes to the trial if the correction after it is shorter, else damps it more."""
-        before, size = _size(way.correction), _size(after)
-        shorter = size <= (1 - way.damping / 4) * before
-        # Where nothing is left to correct, both are roundings.
-        tiny = (size <= options.tolerance) & (way.damping == 1)
-        good = sound & (shorter | tiny) & jnp.isfinite(size)
-        enough = good & (way.damping == 1) & (size <= _REUSE * before)
-        wider, closer = jnp.minimum(2 * way.damping, 1), way.damping / 2
-        return way._replace(
-            at=_where(good, _where(tiny, _plus(trial, after, 1.0), trial), way.at),
-            correction=_where(enough, after, way.correction),
-            damping=jnp.where(good, wider, jnp.where(way.stale, 1.0, closer)),
-            fresh=jnp.where(good, ~enough, way.stale),
-            stale=way.stale | (good & enough),
-            ended=good & tiny,
-            tries=way.tries + 1,
-            corrections=way.corrections + 1,
-        )
 
-    def reached(way: _Way) -> _Way:
-        quick = way.tries <= _QUICK
-        step = jnp.where(quick, 2.0, jnp.where(way.tries <= 2 * _QUICK, 1.0, 0.5)) * way.step
-        way = way._replace(
-            former=way.there,
-            before=way.done,
-            there=way.at,
-            done=way.share,
-            step=step,
-            steps=way.steps + 1,
-        )
-        return onward(way)
-
-    def cut(way: _Way) -> _Way:
-        step = (way.share - way.done) / 4
-        code = jnp.where(step < options.least, RESULTS.no_equilibrium, way.code)
-        # At rest a matrix that cannot be factorised is that of a wall that nothing holds.
-        floating = ~jnp.isfinite(_size(way.correction)) & (way.done == 0)
-        code = jnp.where(floating, RESULTS.not_held, code)
-        return onward(way._replace(step=step, code=code, cuts=way.cuts + 1))
-
-    def onward(way: _Way) -> _Way:
-        share = jnp.minimum(way.done + way.step, 1.0)
-        # No sliver of a step at the end.
-        share = jnp.where(1 - share < 0.1 * way.step, 1.0, share)
-        known = way.done > way.before
-        ratio = jnp.where(known, (share - way.done) / jnp.where(known, way.done - way.before, 1), 0)
-        guess = jax.tree.map(lambda a, b: a + ratio * (a - b), way.there, way.former)
-        # After a cut no guess is trusted.
-        guess = _where(way.cuts > 0, way.there, guess)
-        held = jnp.where(wall.fixed, load(share).displacement, guess.displacement)
-        return way._replace(
-            at=Deformation(held, guess.pressure),
-            share=share,
-            damping=jnp.ones_like(way.damping),
-            fresh=jnp.array(True),
-            stale=jnp.array(False),
-            ended=jnp.array(False),
-            tries=jnp.array(0),
-        )
-
-    empty = jax.eval_shape(lambda: Coupling(wall, cells, start))
-    zero, one = jnp.zeros(()), jnp.array(0)
+@eqx.filter_jit
+def _begin(
+    wall: Wall, start: Deformation, first: Load, last: Load, options: Options
+) -> tuple[_Task, _Way]:
+    task = _Task(wall, Cells(wall), first, last, options)
+    shapes = jax.eval_shape(lambda: Coupling(wall, task.cells, start))
+    no, none, zero = jnp.array(False), jnp.array(0), jnp.zeros(())
     way = _Way(
         at=start,
         correction=jax.tree.map(jnp.zeros_like, start),
-        matrix=jnp.zeros((wall.sparsity.blocks, 3, 3)),
-        coupling=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty),
+        matrix=jnp.zeros((len(wall.pairs), 3, 3)),
+        coupling=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes),
         damping=jnp.ones(()),
-        stale=jnp.array(False),
+        stale=no,
         fresh=jnp.array(True),
-        ended=jnp.array(False),
-        tries=one,
+        ended=no,
+        tries=none,
         share=zero,
         done=zero,
         before=zero,
@@ -176,23 +139,125 @@ def search(
         there=start,
         former=start,
         code=jnp.array(int(RESULTS.successful)),
-        corrections=one,
-        factorisations=one,
-        cuts=one,
-        steps=one,
+        corrections=none,
+        factorisations=none,
+        cuts=none,
+        steps=none,
+    )
+    return task, _onward(task, way)
+
+
+@eqx.filter_jit
+def _with_stiffness(task: _Task, way: _Way) -> _Way:
+    coupling = Coupling(task.wall, task.cells, way.at)
+    matrix = stiffness(task.wall, task.cells, coupling, task.load(way.share), way.at)
+    return way._replace(coupling=coupling, matrix=matrix, factorisations=way.factorisations + 1)
+
+
+@eqx.filter_jit
+def _tried(task: _Task, way: _Way) -> tuple[Deformation, Array, Deformation, Array]:
+    """A step along the correction, or none where that is not made yet; what is out of balance."""
+    trial = _plus(way.at, way.correction, jnp.where(way.fresh, 0.0, way.damping))
+    sound = least_volume(task.wall, task.cells, trial.displacement) > 0
+    left = residual(task.wall, task.cells, task.load(way.share), trial)
+    right = jax.tree.map(jnp.negative, left)
+    return trial, sound, right, before_solve(task.wall, task.cells, way.coupling, right)
+
+
+@eqx.filter_jit
+def _judged(task: _Task, way: _Way, trial: Deformation, sound: Array, after: Deformation) -> _Way:
+    """Goes to the trial if the correction after it is shorter, else damps it more."""
+    size = _size(after)
+    made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
+    bad = ~(sound & (size < _FAR * task.options.size))
+    tested = _tested(task, way, trial, after, sound)
+    too_long = (tested.damping < _LEAST) | (tested.tries >= task.options.most)
+    lost = jnp.where(way.fresh, bad, ~tested.ended & too_long)
+    # At rest a correction without bounds is that of a wall that nothing holds.
+    floating = way.fresh & sound & bad & (way.done == 0)
+    ended = ~way.fresh & tested.ended
+    way = _where(way.fresh, made, tested)
+    way = way._replace(code=jnp.where(floating, RESULTS.not_held, way.code))
+    way = jax.lax.cond(ended, lambda w: _reached(task, w), lambda w: w, way)
+    return jax.lax.cond(lost & ~floating, lambda w: _cut(task, w), lambda w: w, way)
+
+
+def _tested(task: _Task, way: _Way, trial: Deformation, after: Deformation, sound: Array) -> _Way:
+    before, size = _size(way.correction), _size(after)
+    shorter = size <= (1 - way.damping / 4) * before
+    # Where nothing is left to correct, both are roundings.
+    tiny = (size <= task.options.rtol * task.options.size) & (way.damping == 1)
+    rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.cells.measure))
+    pressure = 1e2 * task.options.rtol * _greatest(trial.pressure) + rounding
+    ended = tiny & sound & (_greatest(after.pressure) <= pressure)
+    good = sound & (shorter | tiny) & jnp.isfinite(size)
+    enough = good & (way.damping == 1) & ((size <= _REUSE * before) | tiny)
+    # Pressures that lag behind want a stiffness of their own.
+    enough = enough & ~(way.stale & tiny & ~ended)
+    wider, closer = jnp.minimum(2 * way.damping, 1), way.damping / 2
+    return way._replace(
+        at=_where(good, _where(ended, _plus(trial, after, 1.0), trial), way.at),
+        correction=_where(enough, after, way.correction),
+        damping=jnp.where(good, wider, jnp.where(way.stale, 1.0, closer)),
+        fresh=jnp.where(good, ~enough, way.stale),
+        stale=way.stale | (good & enough),
+        ended=ended,
+        tries=way.tries + 1,
+        corrections=way.corrections + 1,
     )
 
-    def unfinished(way: _Way) -> Array:
-        return (way.done < 1) & (way.code == RESULTS.successful)
 
-    way = jax.lax.while_loop(unfinished, advance, onward(way))
+def _reached(task: _Task, way: _Way) -> _Way:
+    quick = way.tries <= _QUICK
+    step = jnp.where(quick, 2.0, jnp.where(way.tries <= 2 * _QUICK, 1.0, 0.5)) * way.step
+    way = way._replace(
+        former=way.there,
+        before=way.done,
+        there=way.at,
+        done=way.share,
+        step=step,
+        steps=way.steps + 1,
+    )
+    return _onward(task, way)
+
+
+def _cut(task: _Task, way: _Way) -> _Way:
+    step = (way.share - way.done) / 4
+    code = jnp.where(step < task.options.least, RESULTS.no_equilibrium, way.code)
+    return _onward(task, way._replace(step=step, code=code, cuts=way.cuts + 1))
+
+
+def _onward(task: _Task, way: _Way) -> _Way:
+    """To a further share of the load, from a guess along the way so far."""
+    share = jnp.minimum(way.done + way.step, 1.0)
+    # No sliver of a step at the end.
+    share = jnp.where(1 - share < 0.1 * way.step, 1.0, share)
+    known = way.done > way.before
+    ratio = jnp.where(known, (share - way.done) / jnp.where(known, way.done - way.before, 1), 0)
+    # After a cut no guess is trusted.
+    ratio = jnp.where(way.cuts > 0, 0, ratio)
+    guess = jax.tree.map(lambda a, b: a + ratio * (a - b), way.there, way.former)
+    held = jnp.where(task.wall.fixed, task.load(share).displacement, guess.displacement)
+    return way._replace(
+        at=Deformation(held, guess.pressure),
+        share=share,
+        damping=jnp.ones_like(way.damping),
+        fresh=jnp.array(True),
+        stale=jnp.array(False),
+        ended=jnp.array(False),
+        tries=jnp.array(0),
+    )
+
+
+@eqx.filter_jit
+def _end(task: _Task, way: _Way) -> tuple[Deformation, dict[str, Array], Array]:
     stats = {
         "load": way.done,
         "load_steps": way.steps,
         "cuts": way.cuts,
         "corrections": way.corrections,
         "factorisations": way.factorisations,
-        "least_volume": least_volume(wall, cells, way.there.displacement),
+        "least_volume": least_volume(task.wall, task.cells, way.there.displacement),
     }
     return way.there, stats, way.code
 
@@ -208,3 +273,7 @@ def _where(which: Array, one: Any, other: Any) -> Any:
 def _size(correction: Deformation) -> Float[Array, ""]:
     """The greatest displacement [mm] of any node."""
     return jnp.sqrt(jnp.max(jnp.sum(correction.displacement**2, axis=1)))
+
+
+def _greatest(values: Array) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(values))

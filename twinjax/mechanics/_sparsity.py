@@ -4,9 +4,11 @@ Nodes are eliminated in an order of nested dissection (George 1973, SIAM J Numer
 once a mesh, and SuperLU keeps to it and to the diagonal where it can.
 """
 
+import hashlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Float, Int
@@ -21,8 +23,8 @@ class Sparsity:
     """The pattern of a mesh with some components held, and solves with matrices of that pattern.
 
     A matrix is the array `values` (block, 3, 3) of its blocks, one for each pair of nodes that
-    meet in a cell; `slots` (cell, n, n) is the block of each pair. One object stands for one
-    pattern: it compares and hashes by identity.
+    meet in a cell; `slots` (cell, n, n) is the block of each pair. Patterns of the same cells and
+    held components are equal, so that what is compiled for one serves the other.
     """
 
     def __init__(self, cells: Int[np.ndarray, "cell n"], held: Bool[np.ndarray, "node 3"]):
@@ -51,7 +53,14 @@ class Sparsity:
         self.entries = order
         self.indices = i[order].astype(np.int32)
         self.ends = np.concatenate([[0], np.cumsum(np.bincount(k[order], minlength=self.size))])
+        self._key = hashlib.sha256(cells.tobytes() + held.tobytes()).digest()
         self._held: list[tuple[np.ndarray, Any]] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sparsity) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     def slots_of(self, facets: Int[np.ndarray, "facet m"]) -> Int[np.ndarray, "facet m m"]:
         """The block of each pair of nodes of facets."""
@@ -89,6 +98,12 @@ class Sparsity:
             return jax.pure_callback(fetch, shape, values, right, vmap_method="expand_dims")
 
         return jax.lax.platform_dependent(values, right, cpu=on_processor, default=elsewhere)
+
+    def solve_here(
+        self, values: Float[Array, "block 3 3"], right: Float[Array, "node 3"]
+    ) -> Float[Array, "node 3"]:
+        """The same outside of compiled code."""
+        return jnp.asarray(self._solve(np.asarray(values), np.asarray(right), False))
 
     def _solve(self, values: np.ndarray, right: np.ndarray, transpose: bool) -> np.ndarray:
         many = right.shape[:-2]

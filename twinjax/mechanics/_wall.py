@@ -57,15 +57,16 @@ class Load(eqx.Module):
         force: Any = 0.0,
         displacement: Any = 0.0,
     ):
-        self.pressure = jnp.asarray(pressure, float)
-        self.tension = jnp.asarray(tension, float)
-        self.force = jnp.asarray(force, float)
-        self.displacement = jnp.asarray(displacement, float)
+        self.pressure = _array(pressure)
+        self.tension = _array(tension)
+        self.force = _array(force)
+        self.displacement = _array(displacement)
 
     def on(self, wall: "Wall") -> "Load":
         """With every entry in its full shape. Raises `ValueError` for one that does not fit."""
         nodes, (cells, places) = len(wall.elements.points), wall.frames.shape[:2]
-        tension = self.tension[:, None] if self.tension.ndim == 1 else self.tension
+        tension = self.tension
+        tension = tension.reshape(-1, 1) if tension.ndim == 1 else tension
         return Load(
             _wide("pressure", self.pressure, (len(wall.cavities),)),
             _wide("tension", tension, (cells, places)),
@@ -138,7 +139,8 @@ class Wall(eqx.Module):
         if held.shape != (nodes, 3):
             raise ValueError(f"fixed has shape {held.shape}; valid: ({nodes},) or ({nodes}, 3)")
         places = len(elements.values())
-        axes = jnp.eye(3) if frames is None else jnp.asarray(frames, float)
+        axes = np.eye(3) if frames is None else frames
+        axes = axes if isinstance(axes, jax.Array) else np.asarray(axes, float)
         axes = axes[:, None] if axes.ndim == 3 else axes
         axes = _wide("frames", axes, (cells, places, 3, 3))
         _check_axes(axes)
@@ -151,7 +153,7 @@ class Wall(eqx.Module):
         self.pressures = pressures
         self.sparsity = Sparsity(np.asarray(elements.cells), held)
         self.slots = jnp.asarray(self.sparsity.slots)
-        self.pairs = jnp.stack(jnp.divmod(jnp.asarray(self.sparsity.pairs), nodes), axis=1)
+        self.pairs = jnp.asarray(np.stack(np.divmod(self.sparsity.pairs, nodes), axis=1))
         self.spring_slots = tuple(self._slots(s.facets) for s in self.springs)
         self.cavity_slots = tuple(self._slots(c) for c in self.cavities)
 
@@ -178,15 +180,53 @@ class Wall(eqx.Module):
     def at_rest(self) -> Deformation:
         """The wall as it is without a load."""
         points = self.elements.points
-        pressure = jnp.zeros((len(self.elements.cells), self.modes()), points.dtype)
-        return Deformation(jnp.zeros_like(points), pressure)
+        pressure = np.zeros((len(self.elements.cells), self.modes()), points.dtype)
+        return Deformation(jnp.asarray(np.zeros(points.shape, points.dtype)), jnp.asarray(pressure))
+
+    def check_held(self) -> None:
+        """Raises `ValueError` if the wall can move as a rigid body; passes where it is traced."""
+        known = (self.elements.points, self.fixed, *(s.stiffness for s in self.springs))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in known):
+            return
+        if np.linalg.eigvalsh(np.asarray(_rigid_stiffness(self)))[0] < 1e-9:
+            raise ValueError(
+                "nothing holds the wall in its place: fix nodes, or add springs to a surface"
+            )
 
 
-def _wide(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+@eqx.filter_jit
+def _rigid_stiffness(wall: Wall) -> Float[Array, "6 6"]:
+    """What holds the wall against three translations and three rotations, as shares."""
+    points = wall.elements.points
+    x = points - jnp.mean(points, axis=0, keepdims=True)
+    x = x / jnp.max(jnp.abs(x))
+    eye = jnp.broadcast_to(jnp.eye(3)[None], (len(x), 3, 3))
+    turns = jnp.cross(eye, x[:, None])  # node, axis, component
+    motions = jnp.concatenate([eye, turns], axis=1)
+    held = jnp.where(wall.fixed[:, None], motions, 0.0)
+    parts = [jnp.einsum("nmi,nki->mk", held, held)]
+    for spring in wall.springs:
+        here = motions[spring.facets]
+        matrices = spring.matrices(points)
+        parts.append(jnp.einsum("famj,fajbi,fbki->mk", here, matrices, here))
+    greatest = [jnp.max(jnp.abs(part)) for part in parts]
+    shares = [p / jnp.where(g > 0, g, 1.0) for p, g in zip(parts, greatest, strict=True)]
+    return jnp.sum(jnp.stack(shares), axis=0)
+
+
+def _wide(name: str, value: Array | np.ndarray, shape: tuple[int, ...]) -> Array:
+    # NumPy where it can be done: each small operation of JAX is a program to be compiled.
+    traced = isinstance(value, jax.core.Tracer)
     try:
-        return jnp.broadcast_to(value, shape)
+        if traced:
+            return jnp.broadcast_to(value, shape)
+        return jnp.asarray(np.broadcast_to(np.asarray(value), shape))
     except ValueError:
         raise ValueError(f"{name} has shape {value.shape}, which does not fit {shape}") from None
+
+
+def _array(value: Any) -> Array:
+    return value if isinstance(value, jax.Array) else jnp.asarray(np.asarray(value, float))
 
 
 def _check_axes(frames: Array) -> None:
