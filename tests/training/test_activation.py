@@ -10,6 +10,7 @@ import pytest
 from training.activation import Pattern, VentricularEcg, beat_of, read_beat
 from training.activation.fit import Data, Fitter, _moved
 from training.activation.repolarise import Repolariser, usual_durations
+from training.activation.search import _groups
 from training.activation.surface import endocardia
 from training.anatomy import Anatomy, AnatomyTable, load_anatomy, read_electrodes
 from training.cli import main
@@ -164,6 +165,18 @@ def test_a_beat_without_a_beginning_is_refused(model, truth):
     two = EcgRecord(record.times, record.values[:2], LEADS[:2], "made")
     with pytest.raises(ValueError, match="2 independent leads"):
         beat_of(two)
+
+
+def test_neighbours_are_grouped_and_every_node_counts_once():
+    points = np.random.default_rng(3).random((12_345, 3)) * np.array([90.0, 70.0, 60.0])
+    groups = _groups(points)
+    counted = np.zeros(len(points))
+    np.add.at(counted, groups.nodes, groups.share)
+    np.testing.assert_array_equal(counted, 1.0)
+    assert groups.nodes.shape[1] == 3
+    assert len(groups.nodes) <= 5000
+    spread = np.ptp(points[groups.nodes], axis=1).max(axis=1)
+    assert np.median(spread) < 8.0  # mean distance of neighbours: 3.1 mm
 
 
 def write_files(folder, anatomy, record):

@@ -83,15 +83,23 @@ class Fitter:
             return pattern.gain * model.depolarisation(times, activation), activation
 
         def slopes(
-            model: VentricularEcg, pattern: Pattern, along: Array, guess: Array
+            model: VentricularEcg, pattern: Pattern, along: Array, activation: Array
         ) -> tuple[Array, Array]:
-            # Forward mode: there are fewer unknowns than samples.
-            def of(x: Array) -> tuple[Array, Array]:
-                found, _ = leads(model, _moved(pattern, along, x), guess)
-                return found, found
+            # Forward mode: there are fewer unknowns than samples. Velocities change all cells,
+            # roots only the nodes around them: apart, the many columns of roots cost little.
+            def moved(logs: Array, moves: Array) -> Array:
+                x = jnp.concatenate([logs, jnp.zeros(1), moves])
+                return model.differentiable(_moved(pattern, along, x), activation)
 
-            jacobian, found = jax.jacfwd(of, has_aux=True)(jnp.zeros(5 + 3 * roots))
-            return found, jacobian
+            none, still = jnp.zeros(4), jnp.zeros(3 * roots)
+            by_velocities = jax.jacfwd(lambda x: moved(x, still))(none)
+            by_roots = jax.jacfwd(lambda x: moved(none, x))(still)
+            found, push = jax.linearize(
+                lambda a: pattern.gain * model.depolarisation(times, a), activation
+            )
+            columns = jax.vmap(push, in_axes=1, out_axes=-1)
+            parts = [columns(by_velocities), found[..., None], columns(by_roots)]
+            return found, jnp.concatenate(parts, axis=-1)
 
         self._leads, self._slopes = eqx.filter_jit(leads), eqx.filter_jit(slopes)
         self.centre = np.concatenate(
@@ -116,12 +124,12 @@ class Fitter:
         """
         centre = self.centre if centre is None else centre
         k, damping = self.roots, 0.1
+        points, along = self._project(np.asarray(pattern.points), surface)
+        pattern = pattern._replace(points=points)
         leads, activation = self._host(self._leads(self.model, _device(pattern), None))
         cost = self._cost(data, pattern, leads, centre)
         slow = 0
         for _ in range(iterations):
-            points, along = self._project(np.asarray(pattern.points), surface)
-            pattern = pattern._replace(points=points)
             leads, slopes = self._host(
                 self._slopes(
                     self.model, _device(pattern), jnp.asarray(along), jnp.asarray(activation)
@@ -152,6 +160,7 @@ class Fitter:
                 break
             gained = cost - better[2]
             pattern, (leads, activation), cost = better
+            _, along = self._project(np.asarray(pattern.points), surface)
             damping = max(damping / 5, 1e-4)
             slow = slow + 1 if gained < tolerance * cost else 0
             if slow == 2:

@@ -17,6 +17,7 @@ from twinjax.electro import (
     LeadField,
     RootPoints,
     activation_times,
+    reattached,
     unbounded_lead_field,
 )
 from twinjax.geometry import Mesh, Surface, divided, long_axis
@@ -121,9 +122,17 @@ class VentricularEcg(eqx.Module):
         self, pattern: Pattern, guess: Float[Array, " node"] | None = None
     ) -> Float[Array, " node"]:
         """Activation times of the nodes [ms]; a guess changes the work, not the result."""
-        tissue = self.with_velocities(pattern.velocities)
+        return activation_times(*self._problem(pattern), guess=guess)
+
+    def differentiable(
+        self, pattern: Pattern, activation: Float[Array, " node"]
+    ) -> Float[Array, " node"]:
+        """Times that `activation` found for this pattern, with derivatives: nothing is solved."""
+        return reattached(activation, *self._problem(pattern))
+
+    def _problem(self, pattern: Pattern) -> tuple[Eikonal, RootPoints]:
         roots = RootPoints(pattern.points, pattern.onsets, radius=self.radius)
-        return activation_times(tissue, roots, guess=guess)
+        return self.with_velocities(pattern.velocities), roots
 
     def depolarisation(
         self, times: Float[np.ndarray, " time"], activation: Float[Array, " node"]

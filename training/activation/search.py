@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -18,10 +18,11 @@ from jaxtyping import Array, Float
 
 from training.activation.model import VentricularEcg
 from training.activation.surface import Endocardium
-from twinjax.electro import Eikonal, RootPoints, activation_times
+from twinjax.electro import Eikonal, LeadField, RootPoints, activation_times
 
 T = TypeVar("T")
-_LATE = 1e6  # of a node that nothing has reached yet [ms]
+_GROUPS = 5000  # of nodes, as many as a mesh of 5 mm has
+_LATE = 1e6  # time of a node that nothing has reached yet [ms]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,8 +81,39 @@ class Guess:
     gain: float
 
 
+class _Groups(NamedTuple):
+    """Nodes (group, place), padded; which places count (0 or 1), and these over their number."""
+
+    nodes: np.ndarray
+    share: np.ndarray
+    mean: np.ndarray
+
+
+def _groups(points: Float[np.ndarray, "node 3"]) -> _Groups:
+    """Groups of neighbours, `_GROUPS` at most: halves of halves across the longest side."""
+    size = -(-len(points) // _GROUPS)
+
+    def halves(some: np.ndarray) -> list[np.ndarray]:
+        if len(some) <= size:
+            return [some]
+        axis = int(np.argmax(np.ptp(points[some], axis=0)))
+        some = some[np.argsort(points[some, axis], kind="stable")]
+        # A multiple of the size in the first half, so that few groups are smaller than they may be.
+        middle = size * -(-len(some) // (2 * size))
+        return halves(some[:middle]) + halves(some[middle:])
+
+    found = halves(np.arange(len(points)))
+    nodes = np.array([np.pad(g, (0, size - len(g)), mode="edge") for g in found])
+    share = np.array([np.arange(size) < len(g) for g in found], float)
+    return _Groups(nodes, share, share / share.sum(axis=1, keepdims=True))
+
+
 class Search:
-    """Sets of sites against one ECG: `target` (lead, time) [mV] at `times` [ms]."""
+    """Sets of sites against one ECG: `target` (lead, time) [mV] at `times` [ms].
+
+    Of a fine mesh neighbouring nodes are taken together, with the mean of their times: guesses
+    need no more, and cost in proportion.
+    """
 
     def __init__(
         self,
@@ -94,7 +126,10 @@ class Search:
         # On coarse cells a front comes in steps, which a slow upstroke hides.
         slow = jnp.minimum(model.shape.upstroke, 0.5)
         coarse = eqx.tree_at(lambda m: m.shape.upstroke, model, slow)
-        coarse = eqx.tree_at(lambda m: m.fine, coarse, model.field)
+        groups = _groups(np.asarray(model.tissue.points))
+        matrix = jnp.einsum("lgp,gp->lg", model.field.matrix[:, groups.nodes], groups.share)
+        self._fields = jnp.einsum("sgp,gp->sg", sites.fields[:, groups.nodes], groups.mean)
+        coarse = eqx.tree_at(lambda m: m.fine, coarse, LeadField(matrix, model.field.names))
         if model.ends is not None:
             coarse = eqx.tree_at(lambda m: m.ends, coarse, None)
 
@@ -126,7 +161,7 @@ class Search:
         `factor` multiplies all velocities. With `looseness` above 0 the first sites are drawn
         among those whose misfit is larger by about this share, so that guesses differ.
         """
-        fields = self.sites.fields / factor
+        fields = self._fields / factor
         chosen: list[tuple[int, float]] = []
         least = np.inf
 

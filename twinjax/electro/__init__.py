@@ -9,7 +9,7 @@ from twinjax.electro._ecg_features import (
     ecg_agreement,
     ecg_features,
 )
-from twinjax.electro._eikonal import Eikonal, activation_times
+from twinjax.electro._eikonal import Eikonal, activation_times, reattached
 from twinjax.electro._electrodes import LPS, electrodes_of_heart, electrodes_on_torso, heart_frame
 from twinjax.electro._elements import ElementConduction, TissueMesh
 from twinjax.electro._grid import VoxelGrid, slab
@@ -76,6 +76,7 @@ __all__ = [
     "lead_matrix",
     "longest_step",
     "propagate",
+    "reattached",
     "run_tissue",
     "slab",
     "transfer_lead_field",

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twinjax._parameters import parameter, set_parameters
-from twinjax.electro._front import EDGES, Simplices, solve_front
+from twinjax.electro._front import EDGES, Simplices, differentiable, solve_front
 from twinjax.electro._purkinje import Purkinje
 from twinjax.electro._roots import AbstractRoots, Near, root
 from twinjax.fem._rows import segment_mean
@@ -243,6 +243,19 @@ def _activation_times(
     good = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s) & (s > 0)) for _, s in parts]))
     wrong = jnp.stack([~good, ~front.settled, jnp.any(~jnp.isfinite(times))])
     return eqx.branched_error_if(times, jnp.any(wrong), jnp.argmax(wrong), _WRONG)
+
+
+def reattached(
+    times: Float[Array, " node"], tissue: Eikonal, roots: AbstractRoots
+) -> Float[Array, " node"]:
+    """Times that `activation_times` found for the same tissue and roots, with their derivatives.
+
+    Nothing is solved again: for a Jacobian in groups of its columns. Raises `ValueError` for
+    tissue with a Purkinje network, whose own times are not told.
+    """
+    if tissue.purkinje is not None:
+        raise ValueError("times of a Purkinje network are not told: call activation_times again")
+    return differentiable(tissue.parts(), roots.arrivals(tissue), times)
 
 
 _WRONG = (

@@ -106,8 +106,15 @@ class RootPoints(AbstractRoots):
         count = jnp.arange(len(self.points), dtype=jnp.int32)
         (time, who), _ = jax.lax.scan(earlier, start, count)
         reach = jax.vmap(lambda k: _reach(tissue.near(), self, k))(count)
-        # Once more, for the root that wins only: this is what derivatives are of.
-        again = _direct(tissue.near(), self.points[who], self.onsets[who], reach[who])
+        # Once more, for the root that wins only: this is what derivatives are of. Those by its
+        # onset, point and reach are a few numbers a node, found at once: as tangents of all that
+        # `_direct` computes they would cost as much again for each of many roots.
+        still = jax.lax.stop_gradient(reach)
+        at, onset, within = roots.points[who], roots.onsets[who], still[who]
+        slopes = _slopes(near, at, onset, within)
+        again = _direct(tissue.near(), at, onset, within) + self.onsets[who] - onset
+        again = again + jnp.sum(slopes[:, :3] * (self.points[who] - at), axis=1)
+        again = again + slopes[:, 3] * (reach[who] - within)
         return jnp.where(jnp.isfinite(time), again, jnp.inf)
 
     def check(self, count: int) -> None:
@@ -148,6 +155,16 @@ def _direct(near: Near, point: Array, onset: Array, reach: Array) -> Array:
     within = excess < 1
     penalty = 1 / jnp.where(within, 1 - excess**2, 1.0)
     return jnp.where(within, onset + time * penalty, jnp.inf)
+
+
+def _slopes(near: Near, point: Array, onset: Array, reach: Array) -> Float[Array, "node 4"]:
+    """Derivatives of `_direct` by the coordinates of the root of each node, and by its reach."""
+
+    def along(direction: Array) -> Array:
+        moves = (jnp.broadcast_to(direction[:3], point.shape), jnp.full_like(reach, direction[3]))
+        return jax.jvp(lambda p, r: _direct(near, p, onset, r), (point, reach), moves)[1]
+
+    return jax.vmap(along, out_axes=1)(jnp.eye(4, dtype=reach.dtype))
 
 
 def root(square: Array) -> Array:
