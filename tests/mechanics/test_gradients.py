@@ -19,41 +19,43 @@ def wall():
     return WALL
 
 
-# what is varied: pressure, tension, stiffness, b_f, helix angle, length of the heart, springs, bulk
+# pressure, tension, stiffness, b_f, helix angle; length of the heart, springs, bulk modulus
 START = jnp.array([1.0, 5.0, 2.0, 8.0, 60.0, 1.0, 0.2, 1e3])
+FEW = 5
 
 
 def outputs(theta):
     """Volume of the cavity [mL], the apex's height, and the greatest pressure in the wall."""
     base = wall()
-    points = base.elements.points * jnp.stack([1.0, 1.0, theta[5]])[None]
     frames = Ellipsoid().frames(base.elements, theta[4], -60.0)
     changed = eqx.tree_at(
-        lambda w: (
-            w.energy.stiffness,
-            w.energy.b_f,
-            w.frames,
-            w.elements.points,
-            w.springs[0].stiffness,
-            w.volume.bulk,
-        ),
+        lambda w: (w.energy.stiffness, w.energy.b_f, w.frames),
         base,
-        (theta[2], theta[3], frames, points, theta[6], theta[7]),
+        (theta[2], theta[3], frames),
     )
+    if len(theta) > FEW:
+        points = base.elements.points * jnp.stack([1.0, 1.0, theta[5]])[None]
+        changed = eqx.tree_at(
+            lambda w: (w.elements.points, w.springs[0].stiffness, w.volume.bulk),
+            changed,
+            (points, theta[6], theta[7]),
+        )
     done = deform(changed, Load(theta[0], theta[1]), rtol=1e-12)
     apex = jnp.argmin(base.elements.points[:, 2])
     u = done.state.displacement[apex, 2]
     return jnp.stack([done.observations["volumes"][0] / 1e3, u, jnp.max(done.state.pressure)])
 
 
-def test_three_ways_to_the_derivatives_agree():
-    forward = jax.jacfwd(outputs)(START)
-    reverse = jax.jacrev(outputs)(START)
+@pytest.mark.parametrize("number", [FEW, pytest.param(len(START), marks=pytest.mark.slow)])
+def test_three_ways_to_the_derivatives_agree(number):
+    start = START[:number]
+    forward = jax.jacfwd(outputs)(start)
+    reverse = jax.jacrev(outputs)(start)
     np.testing.assert_allclose(reverse, forward, rtol=1e-10, atol=1e-12)
-    for i, value in enumerate(START):
+    for i, value in enumerate(start):
         h = 1e-4 * float(value)
-        step = jnp.zeros_like(START).at[i].set(h)
-        difference = (outputs(START + step) - outputs(START - step)) / (2 * h)
+        step = jnp.zeros_like(start).at[i].set(h)
+        difference = (outputs(start + step) - outputs(start - step)) / (2 * h)
         np.testing.assert_allclose(difference, forward[:, i], rtol=1e-5, err_msg=str(i))
 
 
@@ -65,6 +67,7 @@ def test_derivatives_inside_of_a_compiled_program():
     np.testing.assert_allclose(compiled, eager, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_parameter_space_reaches_the_energy():
     space = ParameterSpace(wall(), ["energy.stiffness", "energy.b_f"])
 
@@ -74,16 +77,3 @@ def test_a_parameter_space_reaches_the_energy():
     slope = jax.grad(volume)(jnp.array([2.0, 8.0]))
     expected = jax.grad(lambda theta: outputs(theta)[0])(START)[2:4] * 1e3
     np.testing.assert_allclose(slope, expected, rtol=1e-6)
-
-
-def test_the_slope_of_a_volume_by_its_pressure_is_a_compliance():
-    """Positive, and by both: dV/dp of the search and of the linear balance."""
-
-    def volume(pressure):
-        return deform(wall(), Load(pressure, 5.0)).observations["volumes"][0]
-
-    compliance = jax.jvp(volume, (1.0,), (1.0,))[1]
-    assert float(compliance) > 0
-    h = 1e-3
-    difference = (volume(1 + h) - volume(1 - h)) / (2 * h)
-    assert float(compliance) == pytest.approx(float(difference), rel=1e-5)

@@ -1,5 +1,6 @@
 """Finite-strain mechanics of the heart's wall: elements, energies, loads, equilibria."""
 
+from twinjax.mechanics._axes import at_points
 from twinjax.mechanics._deform import deform
 from twinjax.mechanics._elements import Quadratic
 from twinjax.mechanics._ellipsoid import Ellipsoid
@@ -7,10 +8,11 @@ from twinjax.mechanics._energy import AbstractEnergy, Strain
 from twinjax.mechanics._guccione import Guccione
 from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
 from twinjax.mechanics._mooney_rivlin import MooneyRivlin
+from twinjax.mechanics._move import Moving, move
 from twinjax.mechanics._springs import Springs
 from twinjax.mechanics._usyk import Usyk
 from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
-from twinjax.mechanics._wall import Deformation, Load, Wall
+from twinjax.mechanics._wall import Deformation, Load, Motion, Wall
 
 __all__ = [
     "AbstractEnergy",
@@ -22,11 +24,15 @@ __all__ = [
     "Load",
     "LogarithmicVolume",
     "MooneyRivlin",
+    "Motion",
+    "Moving",
     "Quadratic",
     "QuadraticVolume",
     "Springs",
     "Strain",
     "Usyk",
     "Wall",
+    "at_points",
     "deform",
+    "move",
 ]

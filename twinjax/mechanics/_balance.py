@@ -20,8 +20,12 @@ def residual(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformati
     whole = cell_forces(wall, cells, load, at)
     force = whole.displacement - load.force
     for spring in wall.springs:
-        matrices = spring.matrices(wall.elements.points)
-        local = jnp.einsum("faibk,fbk->fai", matrices, at.displacement[spring.facets])
+        shares = spring.shares(wall.elements.points)
+        pulled = spring.stiffness * at.displacement
+        if load.motion is not None:
+            velocity = load.motion.rate * at.displacement + load.motion.drift
+            pulled = pulled + spring.damping * velocity
+        local = jnp.einsum("faibk,fbk->fai", shares, pulled[spring.facets])
         force = force.at[spring.facets].add(local)
     where = wall.elements.points + at.displacement
     for facets, pressure in zip(wall.cavities, load.pressure, strict=True):
@@ -72,7 +76,10 @@ def stiffness(
     """
     total = cell_stiffness(wall, cells, coupling, load, at)
     for spring, slots in zip(wall.springs, wall.spring_slots, strict=True):
-        matrices = spring.matrices(wall.elements.points)
+        firm = spring.stiffness
+        if load.motion is not None:
+            firm = firm + spring.damping * load.motion.rate
+        matrices = firm * spring.shares(wall.elements.points)
         total = total.at[slots].add(jnp.moveaxis(matrices, 3, 2))
     where = wall.elements.points + at.displacement
     pressed = zip(wall.cavities, wall.cavity_slots, load.pressure, strict=True)

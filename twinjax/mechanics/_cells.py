@@ -12,6 +12,7 @@ K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and D = ∫ ψψᵀ dJ*/dp, so the 
 Cells come in chunks that fit into the processor's cache, and each adds to the result.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,7 @@ def _strain(h: Nine, q: Nine) -> tuple[Strain, Array]:
 
 
 def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Nine:
-    """P = ∂/∂H, nine arrays."""
+    """P = ∂/∂H, nine arrays, and F η dE/dt where the wall moves."""
 
     def total(*h: Array) -> Array:
         strain, volume = _strain(h, q)
@@ -91,7 +92,25 @@ def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Nine:
         passive = c.energy.density(strain) + c.local / 4 * (volume**2 - 2 * jnp.log(volume))
         return jnp.sum(passive + c.tension * strain.ff + pressure * volume)
 
-    return jax.grad(total, range(9))(*h)
+    stress = jax.grad(total, range(9))(*h)
+    if c.rate is None:
+        return stress
+    f = [one + two for one, two in zip(q, h, strict=True)]
+    speed = [c.rate * one + two for one, two in zip(h, c.drift, strict=True)]
+
+    def slowed(a: int, b: int) -> Array:
+        """η dE/dt."""
+        total = jnp.zeros_like(pressure)
+        for i in (0, 3, 6):
+            total = total + f[i + a] * speed[i + b] + speed[i + a] * f[i + b]
+        return c.viscosity / 2 * total
+
+    whole = []
+    for i in (0, 3, 6):
+        for a in range(3):
+            drag = sum((f[i + b] * slowed(b, a) for b in range(3)), jnp.zeros_like(pressure))
+            whole.append(stress[i + a] + drag)
+    return tuple(whole)
 
 
 def _nine(matrix: Array) -> Nine:
@@ -111,13 +130,16 @@ class _Chunk(eqx.Module):
     pressure: Array
     energy: Any
     local: Array
+    viscosity: Array
+    rate: Array | None = None
+    drift: Any = None
 
     def gradient(self, displacement: Array) -> Array:
         return jnp.einsum("cai,cqaA->cqiA", displacement[self.nodes], self.slopes)
 
 
 def _chunks(
-    wall: Wall, cells: Cells, tension: Array, pressure: Array
+    wall: Wall, cells: Cells, load: Load, pressure: Array
 ) -> tuple[Callable[[Any], tuple[_Chunk, Array, Array]], Array]:
     """A function that cuts out the cells from a first one on, and all first ones.
 
@@ -133,10 +155,11 @@ def _chunks(
         cells.measure,
         cells.modes,
         wall.frames,
-        tension,
+        load.tension,
         pressure,
         wall.energy.along(1),
         wall.volume.local,
+        wall.viscosity,
     )
 
     def cut(number: Any) -> tuple[_Chunk, Array, Array]:
@@ -149,14 +172,18 @@ def _chunks(
         mine = jax.tree.map(part, places)
         index = first + jnp.arange(size)
         new = (index >= number * size).astype(cells.measure.dtype)
-        return eqx.tree_at(lambda c: c.measure, mine, mine.measure * new[:, None]), index, new
+        mine = eqx.tree_at(lambda c: c.measure, mine, mine.measure * new[:, None])
+        if load.motion is not None:
+            drift = _nine(mine.gradient(load.motion.drift))
+            mine = dataclasses.replace(mine, rate=load.motion.rate, drift=drift)
+        return mine, index, new
 
     return cut, jnp.arange(parts)
 
 
 def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformation:
     """Derivatives of the energy of the cells by displacements and by pressures."""
-    cut, numbers = _chunks(wall, cells, load.tension, at.pressure)
+    cut, numbers = _chunks(wall, cells, load, at.pressure)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, new = cut(number)
@@ -166,12 +193,21 @@ def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deform
         stress = jnp.stack(_stress(c, h, q, p), axis=-1)
         stress = (stress * c.measure[..., None]).reshape(*c.measure.shape, 3, 3)
         force = jnp.einsum("cqiA,cqaA->cai", stress, c.slopes)
+        if load.motion is not None:
+            heavy = wall.density * load.motion.inertia * _masses(wall, c)
+            force = force + jnp.einsum("cab,cbi->cai", heavy, at.displacement[c.nodes])
         excess = c.measure * (_strain(h, q)[1] - wall.volume.volume(p))
         own = new[:, None] * jnp.einsum("cqm,cq->cm", c.modes, excess)
         return (total[0].at[c.nodes].add(force), total[1].at[index].add(own)), None
 
     start = (jnp.zeros_like(at.displacement), jnp.zeros_like(at.pressure))
     return Deformation(*jax.lax.scan(add, start, numbers)[0])
+
+
+def _masses(wall: Wall, c: _Chunk) -> Array:
+    """∫ Nᵢ Nⱼ of each cell [mm³]."""
+    values = wall.elements.values()
+    return jnp.einsum("cq,qa,qb->cab", c.measure, values, values)
 
 
 def least_volume(wall: Wall, cells: Cells, displacement: Float[Array, "node 3"]) -> Array:
@@ -226,7 +262,7 @@ def cell_stiffness(
     wall: Wall, cells: Cells, coupling: Coupling, load: Load, at: Deformation
 ) -> Float[Array, "block 3 3"]:
     """K + Gᵀ D⁻¹ G of all cells, by blocks of the pattern."""
-    cut, numbers = _chunks(wall, cells, load.tension, at.pressure)
+    cut, numbers = _chunks(wall, cells, load, at.pressure)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, _ = cut(number)
@@ -256,6 +292,9 @@ def cell_stiffness(
         g = jnp.einsum("cqm,cqiA,cqaA->cmai", c.modes, volume, c.slopes)
         stiff = jnp.einsum("cmk,ckbj->cmbj", coupling.give[index], g)
         local = local + jnp.einsum("cmai,cmbk->cabik", g, stiff)
+        if load.motion is not None:
+            heavy = wall.density * load.motion.inertia * _masses(wall, c)
+            local = local + heavy[..., None, None] * jnp.eye(3)[None, None, None]
         return total.at[c.slots].add(local), None
 
     start = jnp.zeros((wall.sparsity.blocks, 3, 3), at.displacement.dtype)

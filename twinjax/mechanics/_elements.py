@@ -22,6 +22,7 @@ from twinjax.mechanics._reference import (
 )
 
 _CELLS = {4: TETRAHEDRON, 8: HEXAHEDRON}
+_SQUARE = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 _FACETS = {3: TRIANGLE, 4: SQUARE}
 
 
@@ -106,6 +107,16 @@ class Quadratic(eqx.Module):
     def values(self) -> Float[Array, "q n"]:
         """The shape functions at the points of quadrature."""
         return jnp.asarray(reference(self.cells.shape[1], self.degree).values, self.points.dtype)
+
+    def linear_values(self) -> Float[Array, "q corner"]:
+        """The linear shape functions of the corners at the points of quadrature."""
+        places = reference(self.cells.shape[1], self.degree).places
+        if self.cells.shape[1] == 10:
+            linear = np.concatenate([1 - places.sum(axis=1, keepdims=True), places], axis=1)
+        else:
+            ends = np.array([(x, y, z) for z in (-1, 1) for x, y in _SQUARE])
+            linear = np.prod(1 + places[:, None] * ends[None], axis=2) / 8
+        return jnp.asarray(linear, self.points.dtype)
 
     def at_quadrature(self, field: Float[Array, "node *more"]) -> Float[Array, "cell q *more"]:
         """A nodal field at the points of quadrature; of `points` the places [mm] themselves."""

@@ -25,7 +25,7 @@ from twinjax.mechanics._wall import Deformation, Load, Wall
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
 _LEAST = 1 / 64  # the shortest step along a correction
 _QUICK = 8  # after a load step of at most so many corrections the next one is longer
-_FAR = 1e3  # walls that are held do not go so many times their own size
+_FAR = 1e6  # walls that are held do not go so many times their own size
 
 
 class Options(NamedTuple):
@@ -224,19 +224,17 @@ def _reached(task: _Task, way: _Way) -> _Way:
 def _cut(task: _Task, way: _Way) -> _Way:
     step = (way.share - way.done) / 4
     code = jnp.where(step < task.options.least, RESULTS.no_equilibrium, way.code)
-    return _onward(task, way._replace(step=step, code=code, cuts=way.cuts + 1))
+    return _onward(task, way._replace(step=step, code=code, cuts=way.cuts + 1), trust=0.0)
 
 
-def _onward(task: _Task, way: _Way) -> _Way:
-    """To a further share of the load, from a guess along the way so far."""
+def _onward(task: _Task, way: _Way, trust: float = 1.0) -> _Way:
+    """To a further share of the load, from a guess along the way so far, or none without trust."""
     share = jnp.minimum(way.done + way.step, 1.0)
     # No sliver of a step at the end.
     share = jnp.where(1 - share < 0.1 * way.step, 1.0, share)
     known = way.done > way.before
     ratio = jnp.where(known, (share - way.done) / jnp.where(known, way.done - way.before, 1), 0)
-    # After a cut no guess is trusted.
-    ratio = jnp.where(way.cuts > 0, 0, ratio)
-    guess = jax.tree.map(lambda a, b: a + ratio * (a - b), way.there, way.former)
+    guess = jax.tree.map(lambda a, b: a + trust * ratio * (a - b), way.there, way.former)
     held = jnp.where(task.wall.fixed, task.load(share).displacement, guess.displacement)
     return way._replace(
         at=Deformation(held, guess.pressure),

@@ -30,6 +30,18 @@ class Deformation(eqx.Module):
     pressure: Float[Array, "cell mode"]
 
 
+class Motion(eqx.Module):
+    """How a step in time sees its unknown u: velocity `rate` u + `drift`, acceleration `inertia` u.
+
+    `rate` [1/ms], `drift` (node, 3) [mm/ms] and `inertia` [1/ms²]; the rest of the acceleration is
+    a force, since it does not depend on u.
+    """
+
+    rate: Float[Array, ""]
+    drift: Float[Array, "node 3"]
+    inertia: Float[Array, ""]
+
+
 class Load(eqx.Module):
     """What acts on a wall.
 
@@ -42,12 +54,14 @@ class Load(eqx.Module):
       along the fibre is T λ² / J, and the force over the area at rest T λ, at a stretch λ.
     - `force` [mN] at nodes (node, 3), as `Quadratic.load` makes of a density; it keeps direction.
     - `displacement` [mm] (node, 3) of what is fixed; other entries have no effect.
+    - `motion`, which `move` sets; without it inertia and viscosity have no effect.
     """
 
     pressure: Float[Array, "*cavity"]
     tension: Float[Array, "*place"]
     force: Float[Array, "*vector"]
     displacement: Float[Array, "*vector"]
+    motion: Motion | None
 
     def __init__(
         self,
@@ -56,11 +70,13 @@ class Load(eqx.Module):
         *,
         force: Any = 0.0,
         displacement: Any = 0.0,
+        motion: Motion | None = None,
     ):
         self.pressure = _array(pressure)
         self.tension = _array(tension)
         self.force = _array(force)
         self.displacement = _array(displacement)
+        self.motion = motion
 
     def on(self, wall: "Wall") -> "Load":
         """With every entry in its full shape. Raises `ValueError` for one that does not fit."""
@@ -72,6 +88,7 @@ class Load(eqx.Module):
             _wide("tension", tension, (cells, places)),
             force=_wide("force", self.force, (nodes, 3)),
             displacement=_wide("displacement", self.displacement, (nodes, 3)),
+            motion=self.motion,
         )
 
 
@@ -90,6 +107,8 @@ class Wall(eqx.Module):
     - `fixed`: which nodes (node), or which of their components (node, 3), are held.
     - `cavities`: tags of the surfaces on which a pressure acts, one a cavity.
     - `springs`: [`Springs`][twinjax.mechanics.Springs] on surfaces.
+    - `density` [g/mL] and `viscosity` η [kPa·ms], of the stress η dE/dt, for walls that
+      [`move`](twinjax.mechanics.move).
     - `pressures`: the hydrostatic pressure is `constant` in each cell, `linear` in it (in place,
       not in the element's own coordinates), or `pointwise`, which leaves displacements alone and
       suits compressible laws only, for else they lock. By default linear in hexahedra and
@@ -104,6 +123,8 @@ class Wall(eqx.Module):
     frames: Float[Array, "cell q 3 3"]
     volume: AbstractVolumeLaw
     springs: tuple[Springs, ...]
+    density: Float[Array, ""]
+    viscosity: Float[Array, ""]
     fixed: Bool[Array, "node 3"]
     cavities: tuple[Int[Array, "facet m"], ...]
     mouths: tuple[Int[Array, " node"], ...]
@@ -124,6 +145,8 @@ class Wall(eqx.Module):
         fixed: Any = None,
         cavities: Sequence[int] = (),
         springs: Sequence[Springs] = (),
+        density: Any = 1.05,
+        viscosity: Any = 0.0,
         pressures: str | None = None,
     ):
         nodes = len(elements.points)
@@ -147,6 +170,7 @@ class Wall(eqx.Module):
         self.elements, self.energy, self.frames = elements, energy, axes
         self.volume = QuadraticVolume() if volume is None else volume
         self.springs = tuple(springs)
+        self.density, self.viscosity = _array(density), _array(viscosity)
         self.fixed = jnp.asarray(held)
         self.cavities = tuple(jnp.asarray(elements.surface(tag)) for tag in cavities)
         self.mouths = tuple(jnp.asarray(rim(elements.surface(tag))) for tag in cavities)
