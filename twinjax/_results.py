@@ -38,7 +38,7 @@ _MESSAGES = {
         "a parameter lies outside its bounds; see ParameterSpace.info for the valid range"
     ),
     RESULTS.no_equilibrium: (
-        "the wall found no equilibrium under its load, and stats['load'] is the share that it bore; "
+        "the wall found no equilibrium under its load: stats['load'] is the share that it bore; "
         "lower pressure or tension, lower first_step, or check that cells are not flat and that "
         "the energy is stiff enough"
     ),
