@@ -15,6 +15,9 @@ _CACHE = os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# XLA's own choice, here and in programs that a test starts, which as applications would choose
+# otherwise: what both compute is compared to the last digit.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_prefer_vector_width=256")
 
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
