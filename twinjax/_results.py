@@ -43,6 +43,6 @@ _MESSAGES = {
         "the energy is stiff enough"
     ),
     RESULTS.not_held: (
-        "nothing holds the wall in its place: fix nodes, or add springs to a surface"
+        "nothing holds the wall in its place; fix nodes, or add springs to a surface"
     ),
 }
