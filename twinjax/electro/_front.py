@@ -6,7 +6,7 @@ k. By the envelope theorem its derivative is that with λ held, so that with Λ 
 
     dT = (I - Λ)⁻¹ (ds + d direct),
 
-a system that is triangular along the order in which the tissue is reached. It is solved by
+a system that is nearly triangular along the order in which the tissue is reached. It is solved by
 substitution, or transposed in reverse mode, until nothing changes; no iteration is unrolled.
 """
 
