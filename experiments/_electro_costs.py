@@ -51,6 +51,7 @@ def main() -> None:
         "forward": lambda s: jax.jvp(value, (s,), (jnp.ones_like(s),)),
     }
     found: dict[str, Any] = {"nodes": len(grid.nodes)}
+    programs: dict[str, Any] = {}
     for name, mode in modes.items():
         begun = time.perf_counter()
         program = jax.jit(mode).lower(sigma).compile()
@@ -58,9 +59,9 @@ def main() -> None:
         analysis = program.memory_analysis()
         assert analysis is not None
         found[name] = {"compile": compiled, "bytes": analysis.temp_size_in_bytes, "seconds": 1e99}
-        modes[name] = program
+        programs[name] = program
     for _ in range(int(rounds)):  # in turns, the least of each
-        for name, program in modes.items():
+        for name, program in programs.items():
             begun = time.process_time()
             jax.block_until_ready(program(sigma))
             took = time.process_time() - begun
