@@ -13,6 +13,7 @@ class RESULTS(enum.IntEnum):
     outside_bounds = 4
     no_equilibrium = 5
     not_held = 6
+    no_rest = 7
 
     @property
     def message(self) -> str:
@@ -44,5 +45,10 @@ _MESSAGES = {
     ),
     RESULTS.not_held: (
         "nothing holds the wall in its place; fix nodes, or add springs to a surface"
+    ),
+    RESULTS.no_rest: (
+        "the wall found no shape at rest: stats['load'] is the share of its load that could be "
+        "taken off; lower pressure or tension, take a stiffer energy, lower first_step, or check "
+        "that cells are not flat"
     ),
 }

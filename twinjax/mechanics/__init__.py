@@ -1,6 +1,7 @@
 """Finite-strain mechanics of the heart's wall: elements, energies, loads, equilibria."""
 
 from twinjax.mechanics._axes import at_points
+from twinjax.mechanics._carry import carried
 from twinjax.mechanics._deform import deform
 from twinjax.mechanics._elements import Quadratic
 from twinjax.mechanics._ellipsoid import Ellipsoid
@@ -10,6 +11,7 @@ from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
 from twinjax.mechanics._mooney_rivlin import MooneyRivlin
 from twinjax.mechanics._move import Moving, move
 from twinjax.mechanics._springs import Springs
+from twinjax.mechanics._unload import Unloaded, unload
 from twinjax.mechanics._usyk import Usyk
 from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
 from twinjax.mechanics._wall import Deformation, Load, Motion, Wall
@@ -30,9 +32,12 @@ __all__ = [
     "QuadraticVolume",
     "Springs",
     "Strain",
+    "Unloaded",
     "Usyk",
     "Wall",
     "at_points",
+    "carried",
     "deform",
     "move",
+    "unload",
 ]

@@ -10,6 +10,7 @@ from jaxtyping import Array
 from twinjax._solve import Solution, _finish
 from twinjax.mechanics._balance import product, residual, solve, stiffness
 from twinjax.mechanics._cells import Cells, Coupling
+from twinjax.mechanics._implicit import moved, tangent_of
 from twinjax.mechanics._search import Options, search
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
@@ -69,9 +70,8 @@ def _rule(primals: Any, tangents: Any) -> Any:
     problem, rest, options = primals
     state, stats, code = _equilibrium(problem, rest, options)
 
-    moved = _moved(problem, state, tangents[0])
     nothing = jax.tree.map(lambda _: None, (stats, code))
-    return (state, stats, code), (moved, *nothing)
+    return (state, stats, code), (_moved(problem, state, tangents[0]), *nothing)
 
 
 @eqx.filter_jit
@@ -81,28 +81,17 @@ def _volumes(wall: Wall, displacement: Array) -> Array:
 
 def _moved(problem: tuple[Wall, Load], state: Deformation, tangent: Any) -> Deformation:
     """How the equilibrium moves with the problem: x of ∂residual/∂state x = -∂residual."""
-    pushed = _pushed(problem, state, tangent)
+    push = _pushed(problem, state, tangent)
     wall = problem[0]
     cells, coupling, matrix = _linearised(problem, state)
 
     def linear(x: Deformation) -> Deformation:
         return product(wall, cells, coupling, matrix, x)
 
-    def held(x: Array) -> Deformation:
-        return Deformation(jnp.where(wall.fixed, x, 0.0), jnp.zeros_like(state.pressure))
+    def solved(right: Deformation, transpose: bool) -> Deformation:
+        return solve(wall, cells, coupling, matrix, right, transpose=transpose)
 
-    def forward(linear: Any, right: Deformation) -> Deformation:
-        known = held(right.displacement)
-        left = jax.tree.map(jnp.subtract, right, linear(known))
-        return jax.tree.map(jnp.add, known, solve(wall, cells, coupling, matrix, left))
-
-    def backward(linear: Any, right: Deformation) -> Deformation:
-        known = solve(wall, cells, coupling, matrix, right, transpose=True)
-        left = jax.tree.map(jnp.subtract, right, linear(known))
-        return jax.tree.map(jnp.add, known, held(left.displacement))
-
-    right = jax.tree.map(jnp.negative, pushed)
-    return jax.lax.custom_linear_solve(linear, right, forward, backward)
+    return moved(wall, linear, solved, push)
 
 
 @eqx.filter_jit
@@ -111,13 +100,7 @@ def _pushed(problem: tuple[Wall, Load], state: Deformation, tangent: Any) -> Def
         wall, load = problem
         return residual(wall, Cells(wall), load, state)
 
-    found = eqx.filter_jvp(balance, (problem,), (tangent,))[1]
-    # What does not move at all comes back as None. Its 0 is made of what moves: the transpose of a
-    # linear solve wants every part of the right side to be linear.
-    leaves = jax.tree.leaves(found)
-    nothing = 0.0 * sum(jnp.sum(leaf) for leaf in leaves)
-    pairs = ((found.displacement, state.displacement), (found.pressure, state.pressure))
-    return Deformation(*(jnp.zeros_like(b) + nothing if a is None else a for a, b in pairs))
+    return tangent_of(balance, problem, tangent, state)
 
 
 @eqx.filter_jit
