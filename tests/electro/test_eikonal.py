@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twinjax.electro import Eikonal, RootNodes, RootPoints, activation_times
+from twinjax.electro._front import _downstream
 from twinjax.electro._local_update import from_triangle
 from twinjax.geometry import Mesh, Surface, left_ventricle, replace, slab
 
@@ -230,3 +231,13 @@ def test_bad_input_is_refused():
 def left_ventricle_with_frames():
     mesh = left_ventricle(12.0)
     return replace(mesh, frames=np.broadcast_to(FRAME, (len(mesh.cells), 3, 3)))
+
+
+def test_every_node_comes_after_those_it_comes_from():
+    """Also those that come from a node which is later than themselves."""
+    sources = jnp.array([[0, 0, 0], [0, 2, 0], [0, 0, 0], [2, 1, 0]])
+    weights = jnp.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.2, 0.8, 0.0]])
+    order = np.asarray(_downstream(sources, weights, jnp.array([0, 1, 2, 3])))
+    np.testing.assert_array_equal(order, [0, 2, 1, 3])
+    circle = _downstream(jnp.array([[1, 0, 0], [0, 0, 0]]), weights[2:], jnp.array([0, 1]))
+    assert sorted(circle.tolist()) == [0, 1]

@@ -3,6 +3,7 @@
 import json
 
 import h5py
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -97,18 +98,28 @@ def test_slopes_are_those_of_differences(model, hidden, anatomy):
     points, along = fitter._project(np.asarray(hidden.points) + 0.7, surface)
     pattern = hidden._replace(points=points)
     device = Pattern(*(jnp.asarray(p) for p in pattern))
-    start = fitter._leads(model, device, None)[1]
+    start = fitter._leads(model, device)[1]
     leads, slopes = fitter._slopes(model, device, jnp.asarray(along), start)
     for i in (0, 1, 2, 4, 5, 6, 7, 10):
         found = []
         for h in (1e-6, -1e-6):  # a longer one crosses bends, where fronts meet
             moved = _moved(device, jnp.asarray(along), h * jnp.eye(11)[i])
-            found.append(np.asarray(fitter._leads(model, moved, None)[0]))
+            found.append(np.asarray(fitter._leads(model, moved)[0]))
         central = (found[0] - found[1]) / 2e-6
         size = np.linalg.norm(central)
         assert size > 0
         assert np.linalg.norm(slopes[..., i] - central) < 1e-4 * size, i
     assert np.all(np.isfinite(leads))
+
+
+def test_slopes_of_the_leads_are_those_of_jax(model, truth):
+    columns = jnp.asarray(np.random.default_rng(0).standard_normal((len(truth), 3)))
+    found = model.depolarisation_slopes(TIMES, jnp.asarray(truth), columns)
+    for i in range(3):
+        expected = jax.jvp(
+            lambda a: model.depolarisation(TIMES, a), (jnp.asarray(truth),), (columns[:, i],)
+        )[1]
+        np.testing.assert_allclose(found[..., i], expected, atol=1e-12 * float(found.max()))
 
 
 @pytest.mark.slow  # the search is compiled and run to its end

@@ -76,10 +76,8 @@ class Fitter:
     ):
         self.model, self.surfaces, self.roots = model, surfaces, roots
 
-        def leads(
-            model: VentricularEcg, pattern: Pattern, guess: Array | None
-        ) -> tuple[Array, Array]:
-            activation = model.activation(pattern, guess)
+        def leads(model: VentricularEcg, pattern: Pattern) -> tuple[Array, Array]:
+            activation = model.activation(pattern)
             return pattern.gain * model.depolarisation(times, activation), activation
 
         def slopes(
@@ -94,11 +92,10 @@ class Fitter:
             none, still = jnp.zeros(4), jnp.zeros(3 * roots)
             by_velocities = jax.jacfwd(lambda x: moved(x, still))(none)
             by_roots = jax.jacfwd(lambda x: moved(none, x))(still)
-            found, push = jax.linearize(
-                lambda a: pattern.gain * model.depolarisation(times, a), activation
-            )
-            columns = jax.vmap(push, in_axes=1, out_axes=-1)
-            parts = [columns(by_velocities), found[..., None], columns(by_roots)]
+            columns = jnp.concatenate([by_velocities, by_roots], axis=1)
+            found = pattern.gain * model.depolarisation(times, activation)
+            moves = pattern.gain * model.depolarisation_slopes(times, activation, columns)
+            parts = [moves[..., :4], found[..., None], moves[..., 4:]]
             return found, jnp.concatenate(parts, axis=-1)
 
         self._leads, self._slopes = eqx.filter_jit(leads), eqx.filter_jit(slopes)
@@ -126,7 +123,7 @@ class Fitter:
         k, damping = self.roots, 0.1
         points, along = self._project(np.asarray(pattern.points), surface)
         pattern = pattern._replace(points=points)
-        leads, activation = self._host(self._leads(self.model, _device(pattern), None))
+        leads, activation = self._host(self._leads(self.model, _device(pattern)))
         cost = self._cost(data, pattern, leads, centre)
         slow = 0
         for _ in range(iterations):
@@ -150,7 +147,7 @@ class Fitter:
             for _ in range(6):
                 move = -np.linalg.solve(hessian + damping * np.diag(scale), slope)
                 trial = self._moved(pattern, surface, along, move)
-                found = self._host(self._leads(self.model, _device(trial), jnp.asarray(activation)))
+                found = self._host(self._leads(self.model, _device(trial)))
                 lower = self._cost(data, trial, found[0], centre)
                 if lower < cost:
                     better = trial, found, lower

@@ -118,11 +118,9 @@ class VentricularEcg(eqx.Module):
 
         return eqx.tree_at(parts, self.tissue, (fibre, sheet, sheet, left, right))
 
-    def activation(
-        self, pattern: Pattern, guess: Float[Array, " node"] | None = None
-    ) -> Float[Array, " node"]:
-        """Activation times of the nodes [ms]; a guess changes the work, not the result."""
-        return activation_times(*self._problem(pattern), guess=guess)
+    def activation(self, pattern: Pattern) -> Float[Array, " node"]:
+        """Activation times of the nodes [ms]."""
+        return activation_times(*self._problem(pattern))
 
     def differentiable(
         self, pattern: Pattern, activation: Float[Array, " node"]
@@ -138,22 +136,59 @@ class VentricularEcg(eqx.Module):
         self, times: Float[np.ndarray, " time"], activation: Float[Array, " node"]
     ) -> Float[Array, "lead time"]:
         """The leads [mV] at some times [ms], without repolarisation."""
-        fine = activation
-        if self.ends is not None:
-            middle = jnp.mean(activation[jnp.asarray(self.ends)], axis=1)
-            fine = jnp.concatenate([activation, middle])
-        start = float(times[0]) - _PAD
-        count = int(np.ceil((float(times[-1]) + _PAD - start) / _BIN)) + 1
-        place = jnp.clip((fine - start) / _BIN, 0.0, count - 1.001)
-        low = jnp.floor(place).astype(int)
-        share = (place - low)[:, None]
         weights = self.fine.matrix.T
-        sources = jnp.zeros((count, weights.shape[1]), weights.dtype)
+        low, share = self._bins(times, self._fine(activation))
+        steps = self._steps(times)
+        sources = jnp.zeros((steps.shape[1], weights.shape[1]), weights.dtype)
+        share = share[:, None]
         sources = sources.at[low].add((1 - share) * weights).at[low + 1].add(share * weights)
-        bins = start + _BIN * jnp.arange(count)
-        since = jnp.asarray(times)[:, None] - bins[None, :]
-        steps = jax.nn.sigmoid(self.shape.upstroke * since)
         return self.shape.amplitude * (steps @ sources).T
+
+    def depolarisation_slopes(
+        self,
+        times: Float[np.ndarray, " time"],
+        activation: Float[Array, " node"],
+        columns: Float[Array, "node column"],
+    ) -> Float[Array, "lead time column"]:
+        """Derivatives of `depolarisation` along changes of the activation, one a column.
+
+        Of each bin the products of weights and changes are summed first: much less is moved than
+        by as many tangents.
+        """
+        weights = self.fine.matrix.T
+        low, _ = self._bins(times, self._fine(activation))
+        terms = weights[:, :, None] * self._fine(columns)[:, None, :]
+        steps = self._steps(times)
+        slopes = (steps[:, 1:] - steps[:, :-1]) / _BIN
+        # Times beyond either end are in the last bin there, where the slope is nothing.
+        sums = jnp.zeros((slopes.shape[1], terms[0].size), terms.dtype)
+        sums = sums.at[low].add(terms.reshape(len(terms), -1))
+        found = self.shape.amplitude * (slopes @ sums)
+        return jnp.swapaxes(found.reshape(len(slopes), *terms.shape[1:]), 0, 1)
+
+    def _fine(self, values: Float[Array, "node *column"]) -> Float[Array, "fine *column"]:
+        """On the divided mesh, if there is one: means of both ends in the middles of edges."""
+        if self.ends is None:
+            return values
+        middle = jnp.mean(values[jnp.asarray(self.ends)], axis=1)
+        return jnp.concatenate([values, middle])
+
+    def _bins(
+        self, times: Float[np.ndarray, " time"], fine: Float[Array, " fine"]
+    ) -> tuple[Int[Array, " fine"], Float[Array, " fine"]]:
+        """The bin of each time, and how far it is into it: 0 to 1."""
+        place = (fine - (float(times[0]) - _PAD)) / _BIN
+        place = jnp.clip(place, 0.0, self._count(times) - 1.001)
+        low = jnp.floor(place).astype(int)
+        return low, place - low
+
+    def _count(self, times: Float[np.ndarray, " time"]) -> int:
+        return int(np.ceil((float(times[-1] - times[0]) + 2 * _PAD) / _BIN)) + 1
+
+    def _steps(self, times: Float[np.ndarray, " time"]) -> Float[Array, "time bin"]:
+        """The upstroke at each time of a node that is active at each bin's begin."""
+        bins = float(times[0]) - _PAD + _BIN * jnp.arange(self._count(times))
+        return jax.nn.sigmoid(self.shape.upstroke * (jnp.asarray(times)[:, None] - bins[None, :]))
 
     def repolarisation(
         self, times: Float[np.ndarray, " time"], repolarised: Float[Array, " node"]

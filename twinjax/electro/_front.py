@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from twinjax.electro._local_update import from_node, from_segment, from_triangle, travel
 
 _CHUNK = 64  # simplices updated together on a CPU
+_DEEPENINGS = 50  # rounds after which nodes are taken to come from each other in a circle
 _WINDOW = 2.0  # mean travel times along an edge that are updated in one round
 
 # The edges of a simplex in the order of its squared lengths.
@@ -270,7 +271,7 @@ def _attach_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
             return _series(spread, b)
 
     else:
-        order = jnp.argsort(times)
+        order = _downstream(sources, weights, jnp.argsort(times))
 
         def forward(_: Any, b: Array) -> Array:
             def sweep(i: Array, x: Array) -> Array:
@@ -289,12 +290,37 @@ def _attach_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     return times, jax.lax.custom_linear_solve(matrix, change, forward, backward)
 
 
-def _in_order(apply: Any, sweep: Any, b: Array) -> Array:
-    """x = b + A x, node by node in the order of time, and again for what that leaves.
+def _downstream(sources: Array, weights: Array, order: Array) -> Int[Array, " node"]:
+    """An order in which every node comes after those that it comes from.
 
-    A node may come from one that is later than itself, if it also comes from an earlier one: so
-    one sweep is not enough, but few are. Node by node suits a CPU: a sweep costs as much as a
-    product with A for every unknown once, and the series as many of these as a path has edges.
+    The order of time nearly is one: a node may come from one that is later than itself, if it
+    also comes from an earlier one. Nodes are put in the order of their depth, one more than the
+    greatest of those they come from. If nodes came from each other in a circle, none would exist.
+    """
+    comes = weights > 0
+
+    def deepen(i: Array, depth: Array) -> Array:
+        node = order[i]
+        above = jnp.max(jnp.where(comes[node], depth[sources[node]] + 1, 0))
+        return depth.at[node].max(above)
+
+    def again(carry: tuple) -> tuple:
+        depth, _, count = carry
+        deeper = jax.lax.fori_loop(0, len(order), deepen, depth)
+        return deeper, jnp.any(deeper > depth), count + 1
+
+    none = jnp.zeros(len(order), jnp.int32)
+    going = lambda carry: carry[1] & (carry[2] < _DEEPENINGS)  # noqa: E731
+    depth = jax.lax.while_loop(going, again, (none, jnp.array(True), jnp.array(0)))[0]
+    # Alike in depth: the earlier first, so that neighbours in the order are near each other.
+    return order[jnp.argsort(depth[order])]
+
+
+def _in_order(apply: Any, sweep: Any, b: Array) -> Array:
+    """x = b + A x, node by node downstream, and again for what rounding or a circle leaves.
+
+    Node by node suits a CPU: a sweep costs as much as a product with A for every unknown once, and
+    the series as many of these as a path has edges.
     """
     tiny = 4 * jnp.finfo(b.dtype).eps
 
