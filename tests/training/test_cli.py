@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from surrogates import runtime
 from tests._small_surrogate import CASE, dataset_path, surrogate_path
 from training.cli import VERBS, main
+from training.cli._output import progress_bar
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -162,3 +164,20 @@ def test_every_verb_has_help(verb):
     )
     assert done.returncode == 0, done.stderr
     assert verb in done.stdout
+
+
+def test_a_log_is_told_how_far_a_long_work_is(capsys, monkeypatch):
+    """Without a terminal: a line where there has been none for a while, and none if quiet."""
+    clock = iter([0.0, 1.0, 31.0, 32.0, 62.0])
+    monkeypatch.setattr("training.cli._output.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with progress_bar() as update:
+        for done in range(1, 5):
+            update("heating", done, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "heating: 2 of 4, 31 s",
+        "heating: 4 of 4, 62 s",
+    ]
+    clock = iter([0.0, 40.0])
+    with progress_bar(quiet=True) as update:
+        update("heating", 1, 4)
+    assert capsys.readouterr().err == ""

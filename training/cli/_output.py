@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+_LINE_EVERY = 30.0  # [s]
 
 
 def complain(message: str) -> int:
@@ -52,7 +56,10 @@ def key_values(title: str, rows: dict[str, Any]) -> Table:
 
 @contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """`update(stage, done, total)`, shown on stderr while a terminal is there."""
+    """`update(stage, done, total)`, shown on stderr: a bar, or without a terminal a line at times.
+
+    A log gets no more than a line in half a minute, and none of what is over before.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,9 +70,16 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], N
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
+        begun = told = time.monotonic()
 
         def update(stage: str, done: int, total: int) -> None:
+            nonlocal told
             bar.update(task, description=stage, completed=done, total=total)
+            now = time.monotonic()
+            if not (quiet or console.is_terminal) and now - told >= _LINE_EVERY:
+                told = now
+                sys.stderr.write(f"{stage}: {done} of {total}, {now - begun:.0f} s\n")
+                sys.stderr.flush()
 
         yield update
 
