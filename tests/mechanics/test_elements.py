@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.mechanics._walls import KINDS, bent_box
-from twinjax.geometry import Mesh, Surface, replace, slab
+from twinjax.geometry import Mesh, Surface, locate, replace, slab
 from twinjax.mechanics import Ellipsoid, Quadratic
 from twinjax.mechanics._reference import reference
 
@@ -69,6 +69,22 @@ def test_quadratic_fields_are_exact(kind):
     gradients, _ = elements.geometry()
     found = jnp.einsum("cqai,ca->cqi", gradients, values[elements.cells])
     np.testing.assert_allclose(found, slope(at), atol=1e-12)
+
+
+def test_quadratic_fields_are_exact_at_places_of_a_mesh():
+    mesh = slab((2.0, 1.0, 1.0), 0.5)
+    elements = Quadratic(mesh)
+    places = np.random.default_rng(1).uniform((0, 0, 0), (2, 1, 1), (20, 3))
+    found = locate(mesh, places)
+
+    def field(x):
+        return jnp.stack([x[:, 0] * x[:, 1] - x[:, 2] ** 2, 1 + x[:, 2]], axis=1)
+
+    values = elements.within(field(elements.points), found.cells, found.weights)
+    np.testing.assert_allclose(values, field(jnp.asarray(places)), atol=1e-12)
+    cubes = Quadratic(slab((1.0, 1.0, 1.0), 0.5, cells="hexahedra"))
+    with pytest.raises(ValueError, match="name places in tetrahedra, not in hexahedra"):
+        cubes.within(cubes.points, found.cells, found.weights)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,8 +7,9 @@ import pytest
 from scipy.sparse import csr_array
 
 from twinjax.geometry import slab
-from twinjax.mechanics import Quadratic
-from twinjax.mechanics._sparsity import Sparsity, nested_dissection
+from twinjax.mechanics import Quadratic, _sparsity
+from twinjax.mechanics._dissection import nested_dissection
+from twinjax.mechanics._sparsity import Sparsity, krylov
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +68,101 @@ def test_the_last_factors_are_kept(case):
     assert sparsity._held[0][1] is not kept
 
 
-def test_nested_dissection_orders_every_node_once():
-    number = np.arange(60).reshape(3, 4, 5)
-    ends = [(number[:-1], number[1:]), (number[:, :-1], number[:, 1:])]
-    ends.append((number[..., :-1], number[..., 1:]))
-    i = np.concatenate([a.ravel() for a, _ in ends] + [[60]])  # and one apart from all others
-    k = np.concatenate([b.ravel() for _, b in ends] + [[60]])
-    graph = csr_array((np.ones(len(i)), (i, k)), shape=(61, 61))
-    order = nested_dissection(csr_array(graph + graph.T), leaf=4)
+def test_single_precision_solves_roughly(case):
+    sparsity, held, values, _ = case
+    rough = sparsity.fronts.factorise(values, np.float32)
+    right = np.where(held, 0.0, np.random.default_rng(2).standard_normal(held.shape))
+    exact = sparsity.solve_here(jnp.asarray(values), jnp.asarray(right))
+    found = rough.solve(right.reshape(-1, 1)).reshape(right.shape)
+    apart = np.abs(found - exact).max() / np.abs(exact).max()
+    assert 1e-12 < apart < 1e-5
+
+
+def test_rough_factors_serve_neighbouring_matrices(case, monkeypatch):
+    monkeypatch.setattr(_sparsity, "_LARGE", 0)
+    sparsity, held, values, _ = case
+    right = jnp.ones(held.shape)
+    rng = np.random.default_rng(3)
+    near = values + 4.0 * rng.standard_normal(values.shape)
+    far = values + 400.0 * rng.standard_normal(values.shape)
+    made = []
+    for matrix in (values, near, far):
+        found = sparsity.solve_here(jnp.asarray(matrix), right, rtol=1e-3)
+        made.append(sparsity._rough)
+        exact = sparsity.solve_here(jnp.asarray(matrix), right)
+        assert jnp.linalg.norm(found - exact) < 2e-3 * jnp.linalg.norm(exact)
+        assert (np.asarray(found)[held] == 0).all()
+    assert made[0] is made[1]
+    assert made[1] is not made[2]
+
+
+def test_what_single_precision_cannot_solve_is_solved_in_double(monkeypatch):
+    monkeypatch.setattr(_sparsity, "_LARGE", 0)
+    elements = Quadratic(slab((1.0, 1.0, 1.0), 0.5))
+    sparsity = Sparsity(np.asarray(elements.cells), np.zeros((len(elements.points), 3), bool))
+    # Every cell is stiff against one motion of its nodes, and soft against all others.
+    rng = np.random.default_rng(4)
+    stiff = rng.standard_normal((len(elements.cells), 10, 3))
+    values = np.zeros((sparsity.blocks, 3, 3))
+    np.add.at(values, sparsity.slots, 1e8 * np.einsum("cai,cbk->cabik", stiff, stiff))
+    row, column = np.divmod(sparsity.pairs, sparsity.count)
+    values[row == column] += np.eye(3)
+    right = rng.standard_normal((sparsity.count, 3))
+    found = sparsity.solve_here(jnp.asarray(values), jnp.asarray(right), rtol=1e-9)
+    exact = np.linalg.solve(sparsity.matrix(values).toarray(), right.ravel())
+    np.testing.assert_allclose(found.ravel(), exact, atol=1e-5 * np.abs(exact).max())
+    assert sparsity._too_rough == {np.float32}
+    assert sparsity._rough.kind is np.float64
+
+
+def test_krylov_spaces_solve_or_say_that_they_do_not():
+    rng = np.random.default_rng(5)
+    matrix = np.eye(6) + 0.3 * rng.standard_normal((6, 6))
+    right = rng.standard_normal(6)
+    found = krylov(lambda v: matrix @ v, right, 1e-10)
+    np.testing.assert_allclose(matrix @ found, right, atol=1e-9)
+    assert krylov(lambda v: matrix @ v, right, 1e-10, most=3) is None
+    assert not krylov(lambda v: matrix @ v, np.zeros(6), 1e-10).any()
+
+
+def grid_graph(*size):
+    number = np.arange(np.prod(size)).reshape(size)
+    ends = [
+        (np.delete(number, -1, axis).ravel(), np.delete(number, 0, axis).ravel())
+        for axis in range(len(size))
+    ]
+    i = np.concatenate([a for a, _ in ends] + [[number.size]])  # and one apart from all others
+    k = np.concatenate([b for _, b in ends] + [[number.size]])
+    graph = csr_array((np.ones(len(i)), (i, k)), shape=(number.size + 1, number.size + 1))
+    return csr_array(graph + graph.T)
+
+
+def test_nested_dissection_orders_every_node_once_and_knows_what_comes_later():
+    graph = grid_graph(3, 4, 5)
+    parts = nested_dissection(graph, leaf=4)
+    order = np.concatenate([part.nodes for part in parts])
     assert sorted(order) == list(range(61))
+    # The rim of a part by elimination: what its nodes and those below it still touch.
+    dense = graph.toarray() > 0
+    reach = []
+    for number, part in enumerate(parts):
+        assert all(b < number for b in part.below)
+        whole = np.concatenate([part.nodes, *(reach[b] for b in part.below)])
+        reach.append(whole)
+        touched = set(np.flatnonzero(dense[whole].any(axis=0))) - set(whole)
+        assert set(part.rim) == touched
+
+
+def test_separators_are_the_smallest():
+    """A bar of 5 x 5 x 40 nodes is halved by a layer of 25."""
+    parts = nested_dissection(grid_graph(5, 5, 40), leaf=60)
+    # The last part joins the bar and the node apart; the top of the bar is before it.
+    top = max(parts, key=lambda part: len(part.below) and not len(part.rim) and len(part.nodes))
+    assert len(top.nodes) == 25
 
 
 def test_nested_dissection_fills_less_than_the_order_of_the_grid():
-    elements = Quadratic(slab((1.0, 1.0, 1.0), 0.25))
-    held = np.zeros((len(elements.points), 3), bool)
-    held[elements.mask(1)] = True
-    sparsity = Sparsity(np.asarray(elements.cells), held)
-    row, column = np.divmod(sparsity.pairs, sparsity.count)
-    values = -np.ones((sparsity.blocks, 3, 3))
-    values[row == column] += 1e4 * np.eye(3)
-    from scipy.sparse.linalg import splu
-
-    matrix = sparsity.matrix(values)
-    ours = splu(matrix, permc_spec="NATURAL", options={"SymmetricMode": True}).L.nnz
-    own = sparsity.number.ravel()[sparsity.number.ravel() >= 0]
-    plain = splu(matrix[own][:, own].tocsc(), permc_spec="NATURAL").L.nnz
-    assert ours < 0.7 * plain
+    parts = nested_dissection(grid_graph(16, 16, 16))
+    ours = sum(len(p.nodes) ** 2 / 2 + len(p.nodes) * len(p.rim) for p in parts)
+    band = 16 * 16 * 16**3  # each node with a layer behind it
+    assert ours < 0.5 * band

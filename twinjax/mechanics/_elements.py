@@ -19,6 +19,7 @@ from twinjax.mechanics._reference import (
     TRIANGLE,
     Corners,
     reference,
+    simplex_shapes,
 )
 
 _CELLS = {4: TETRAHEDRON, 8: HEXAHEDRON}
@@ -121,6 +122,22 @@ class Quadratic(eqx.Module):
     def at_quadrature(self, field: Float[Array, "node *more"]) -> Float[Array, "cell q *more"]:
         """A nodal field at the points of quadrature; of `points` the places [mm] themselves."""
         return jnp.einsum("qa,ca...->cq...", self.values(), field[self.cells])
+
+    def within(
+        self,
+        field: Float[Array, "node *more"],
+        cells: Int[np.ndarray, " place"],
+        weights: Float[np.ndarray, "place 4"],
+    ) -> Float[Array, "place *more"]:
+        """A nodal field at places in tetrahedra, whose corners have the weights there.
+
+        [`locate`][twinjax.geometry.locate] finds cells and weights, of straight cells. Raises
+        `ValueError` for hexahedra.
+        """
+        if self.cells.shape[1] != 10:
+            raise ValueError("weights of corners name places in tetrahedra, not in hexahedra")
+        values, _ = simplex_shapes(TETRAHEDRON, np.asarray(weights)[:, 1:])
+        return jnp.einsum("pa,pa...->p...", values, field[self.cells[cells]])
 
     def load(self, density: Float[Array, "cell q *more"]) -> Float[Array, "node *more"]:
         """∫ v density for each shape function v: nodal forces [mN] of a force in kPa/mm."""

@@ -102,22 +102,22 @@ def move(
     options = Options(1.0, 0.5, max_corrections, rtol, size)
     options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
     moving = Moving.at_rest(wall) if start is None else start
-    seen, code, corrections = [observe(moving)], jnp.array(0), jnp.array(0)
-    times = [begin]
+    seen, code, times = [observe(moving)], jnp.array(0), [begin]
+    counts = {"corrections": jnp.array(0), "factorisations": jnp.array(0)}
     for number in range(steps):
         balance_at = begin + (number + 1 - scheme.α_f) * step
         asked = _with_motion(wall, load(balance_at).on(wall), scheme, moving)
         guess = _guess(wall, asked, moving, scheme)
         state, stats, code = _equilibrium((wall, asked), (guess, asked), options)
-        corrections = corrections + stats["corrections"]
+        counts = {name: count + stats[name] for name, count in counts.items()}
         if not isinstance(code, jax.core.Tracer) and code != RESULTS.successful:
             break
         moving = _after(scheme, moving, state)
         seen.append(observe(moving))
         times.append(begin + (number + 1) * step)
     observations = jax.tree.map(lambda *each: jnp.stack(each), *seen)
-    stats = {"corrections": corrections}
-    return _finish(Solution(jnp.asarray(np.array(times)), observations, moving, stats, code), throw)
+    when = jnp.asarray(np.array(times))
+    return _finish(Solution(when, observations, moving, counts, code), throw)
 
 
 @eqx.filter_jit

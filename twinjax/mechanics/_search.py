@@ -3,7 +3,9 @@
 Deuflhard 2004, Newton Methods for Nonlinear Problems, 3.3: a step s along the correction d is taken
 if the next correction with the *same* stiffness, d', is shorter, |d'| ≤ (1 - s/4) |d|; that test is
 the same whatever the units of forces and volumes are. Corrections that shrink to less than a third
-are used as they are, so that a stiffness is made and factorised only where one is needed.
+are used as they are, so that a stiffness is made and factorised only where one is needed. In large
+walls factors of an earlier stiffness serve as well, in a Krylov space, as long as a few products
+suffice.
 
 The search runs in Python, piece by compiled piece, so that compiled code is kept from program to
 program, which JAX does not do where code calls back to the host. Inside of a program that is being
@@ -25,6 +27,7 @@ from twinjax.mechanics._wall import Deformation, Load, Wall
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
 _LEAST = 1 / 64  # the shortest step along a correction
 _QUICK = 8  # after a load step of at most so many corrections the next one is longer
+_INEXACT = 0.03  # of a correction may be wrong where an earlier factorisation serves
 _FAR = 1e6  # walls that are held do not go so many times their own size
 
 
@@ -92,7 +95,7 @@ def search(
         if way.fresh:
             way = _with_stiffness(task, way)
         trial, sound, right, force = _tried(task, way)
-        u = wall.sparsity.solve_here(way.matrix, force)
+        u = wall.sparsity.solve_here(way.matrix, force, rtol=_INEXACT)
         way = _judged(task, way, trial, sound, solved(wall, task.cells, way.coupling, right, u))
     return _end(task, way)
 

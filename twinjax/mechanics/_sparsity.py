@@ -1,10 +1,14 @@
 """Where the entries of the stiffness go, and its factorisation on the host.
 
-Nodes are eliminated in an order of nested dissection (George 1973, SIAM J Numer Anal 10:345), found
-once a mesh, and SuperLU keeps to it and to the diagonal where it can.
+The factorisation of a large matrix costs as much as some fifty solves. Where an approximate
+solution is good enough, rough factors serve, of an earlier matrix and in single precision, as long
+as a few products suffice: they precondition a Krylov space from the left (Saad and Schultz 1986,
+SIAM J Sci Stat Comput 7:856), in which the norm is that of displacements.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Float, Int
-from scipy.sparse import csc_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order
-from scipy.sparse.linalg import splu
+from scipy.sparse import bsr_array, csc_array, csr_array
 
+from twinjax.mechanics._dissection import nested_dissection
+from twinjax.mechanics._fronts import Factors, Fronts
+
+_LARGE = 5_000  # nodes: below, factors cost little
+_MOST = 9  # vectors of a Krylov space
 _HELD = 2  # factorisations that are kept: that of the search, and that of derivatives
 
 
@@ -36,25 +43,11 @@ class Sparsity:
         self.pairs = pairs
         self.count = count
         self.blocks = len(pairs)
-        row, column = np.divmod(pairs, count)
-        graph = csr_array((np.ones(len(row), np.int8), (row, column)), shape=(count, count))
-        rank = np.empty(count, np.int64)
-        rank[nested_dissection(graph)] = np.arange(count)
-        dof = (3 * rank[:, None] + np.arange(3)[None]).ravel()
-        free = ~held.ravel()
-        place = np.cumsum(free[np.argsort(dof)]) - 1  # of each degree in the order of elimination
-        number = np.where(free, place[dof], -1).reshape(count, 3)
-        self.number = number
-        self.size = int(free.sum())
-        i = np.broadcast_to(number[row][:, :, None], (len(row), 3, 3)).ravel()
-        k = np.broadcast_to(number[column][:, None, :], (len(row), 3, 3)).ravel()
-        keep = np.flatnonzero((i >= 0) & (k >= 0))
-        order = keep[np.lexsort((i[keep], k[keep]))]
-        self.entries = order
-        self.indices = i[order].astype(np.int32)
-        self.ends = np.concatenate([[0], np.cumsum(np.bincount(k[order], minlength=self.size))])
+        self.held = held
         self._key = hashlib.sha256(cells.tobytes() + held.tobytes()).digest()
-        self._held: list[tuple[np.ndarray, Any]] = []
+        self._held: list[tuple[np.ndarray, Factors | None]] = []
+        self._rough: Factors | None = None
+        self._too_rough: set[type] = set()  # kinds of numbers in which it has failed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sparsity) and self._key == other._key
@@ -67,10 +60,22 @@ class Sparsity:
         keys = facets[:, :, None].astype(np.int64) * self.count + facets[:, None, :]
         return np.searchsorted(self.pairs, keys).astype(np.int32)
 
+    @functools.cached_property
+    def fronts(self) -> Fronts:
+        """The order of elimination: found when a matrix is first factorised."""
+        row, column = np.divmod(self.pairs, self.count)
+        graph = csr_array((np.ones(len(row)), (row, column)), shape=(self.count, self.count))
+        return Fronts(nested_dissection(graph), row, column, self.held)
+
     def matrix(self, values: Float[np.ndarray, "block 3 3"]) -> csc_array:
-        """What is left for the free components, in the order of elimination."""
-        data = np.ascontiguousarray(values).ravel()[self.entries]
-        return csc_array((data, self.indices, self.ends), shape=(self.size, self.size))
+        """The matrix of the free components."""
+        row, column = np.divmod(self.pairs, self.count)
+        three, size = np.arange(3), 3 * self.count
+        i = np.broadcast_to(3 * row[:, None, None] + three[None, :, None], values.shape)
+        k = np.broadcast_to(3 * column[:, None, None] + three[None, None, :], values.shape)
+        whole = csc_array((np.ravel(values), (i.ravel(), k.ravel())), shape=(size, size))
+        free = np.flatnonzero(~self.held.ravel())
+        return whole[:, free][free]
 
     def solve(
         self,
@@ -100,10 +105,48 @@ class Sparsity:
         return jax.lax.platform_dependent(values, right, cpu=on_processor, default=elsewhere)
 
     def solve_here(
-        self, values: Float[Array, "block 3 3"], right: Float[Array, "node 3"]
+        self,
+        values: Float[Array, "block 3 3"],
+        right: Float[Array, "node 3"],
+        *,
+        rtol: float = 0.0,
     ) -> Float[Array, "node 3"]:
-        """The same outside of compiled code."""
-        return jnp.asarray(self._solve(np.asarray(values), np.asarray(right), False))
+        """The same outside of compiled code; with `rtol` that share of x may be wrong."""
+        known, wanted = np.asarray(values), np.asarray(right)
+        found = self._nearly(known, wanted, rtol) if rtol and self.count > _LARGE else None
+        return jnp.asarray(self._solve(known, wanted, False) if found is None else found)
+
+    def _nearly(self, values: np.ndarray, right: np.ndarray, rtol: float) -> np.ndarray | None:
+        """x by rough factors and a small Krylov space; None where that does not suffice."""
+        if not (np.isfinite(values).all() and np.isfinite(right).all()):
+            return None
+        row, column = np.divmod(self.pairs, self.count)
+        ends = np.searchsorted(row, np.arange(self.count + 1))
+        matrix = bsr_array((values, column, ends), shape=(3 * self.count, 3 * self.count))
+        free = ~self.held.ravel()
+
+        def preconditioned(vector: np.ndarray) -> np.ndarray:
+            assert self._rough is not None
+            with np.errstate(over="ignore", invalid="ignore"):  # of a search that gets lost
+                found = self._rough.solve(np.where(free, vector, 0)[:, None])
+            return found[:, 0].astype(float)
+
+        def attempt() -> np.ndarray | None:
+            return krylov(lambda v: preconditioned(matrix @ v), preconditioned(right.ravel()), rtol)
+
+        x = None if self._rough is None else attempt()
+        for kind in (np.float32, np.float64):
+            if x is None and kind not in self._too_rough:
+                self._rough = None  # before the next ones are made: they are large
+                try:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        self._rough = self.fronts.factorise(values, kind)
+                except RuntimeError:
+                    return None
+                x = attempt()
+                if x is None:
+                    self._too_rough.add(kind)
+        return None if x is None else x.reshape(right.shape)
 
     def _solve(self, values: np.ndarray, right: np.ndarray, transpose: bool) -> np.ndarray:
         many = right.shape[:-2]
@@ -112,89 +155,69 @@ class Sparsity:
             right, (*np.broadcast_shapes(many, values.shape[:-3]), *right.shape[-2:])
         )
         result = np.zeros(sides.shape, right.dtype)
-        free = self.number.ravel() >= 0
-        order = self.number.ravel()[free]
+        free = ~self.held.ravel()
         flat, found = sides.reshape(-1, free.size), result.reshape(-1, free.size)
         groups = (
             [slice(None)] if len(matrices) == 1 else [slice(i, i + 1) for i in range(len(flat))]
         )
         for which, group in enumerate(groups):
-            vectors = np.empty((self.size, len(flat[group])))
-            vectors[order] = flat[group][:, free].T
-            answer = self._backward(matrices[which], vectors, "T" if transpose else "N")
-            found[group, free] = answer[order].T
+            answer = self._backward(matrices[which], np.where(free, flat[group], 0).T, transpose)
+            found[group] = np.where(free, answer.T, 0)
         return found.reshape(sides.shape)
 
-    def _backward(self, values: np.ndarray, vectors: np.ndarray, side: str) -> np.ndarray:
-        if not self.size:
-            return vectors
+    def _backward(self, values: np.ndarray, vectors: np.ndarray, transpose: bool) -> np.ndarray:
         if not (np.isfinite(values).all() and np.isfinite(vectors).all()):
             return np.full_like(vectors, np.nan)
         factors = self._factors(values)
-        return np.full_like(vectors, np.nan) if factors is None else factors.solve(vectors, side)
+        if factors is None:
+            return np.full_like(vectors, np.nan)
+        return factors.solve(vectors, transpose=transpose)
 
-    def _factors(self, values: np.ndarray) -> Any:
+    def _factors(self, values: np.ndarray) -> Factors | None:
         """A derivative is taken where a search has ended: its factorisation is still there."""
         for known, factors in self._held:
             if np.array_equal(known, values):
                 return factors
+        factors = None
+        if len(self._held) == _HELD:
+            self._held.pop()  # before the next ones are made: they are large
         try:
-            factors = splu(
-                self.matrix(values),
-                permc_spec="NATURAL",
-                diag_pivot_thresh=1e-3,
-                options={"SymmetricMode": True},
-            )
+            factors = self.fronts.factorise(values)
         except RuntimeError:  # exactly singular
             factors = None
-        self._held = [(values.copy(), factors), *self._held[: _HELD - 1]]
+        self._held.insert(0, (values.copy(), factors))
         return factors
 
 
-def nested_dissection(graph: csr_array, leaf: int = 12) -> Int[np.ndarray, " node"]:
-    """An order of elimination of little fill: halves first, what parts them last.
-
-    A part is halved by the distance from a node at its rim, in edges. Nodes of the nearer half
-    that touch the farther one are what parts them.
-    """
-    order: list[np.ndarray] = []
-    # Children are written before what parts them: the stack holds parts and finished separators.
-    stack: list[tuple[np.ndarray, bool]] = [(np.arange(graph.shape[0]), False)]
-    while stack:
-        nodes, done = stack.pop()
-        if done or len(nodes) <= leaf:
-            order.append(nodes)
-            continue
-        inside = graph[nodes][:, nodes]
-        reach = _levels(inside)
-        connected = reach >= 0
-        if not connected.all():
-            stack += [(nodes[~connected], False), (nodes[connected], False)]
-            continue
-        near = reach <= np.median(reach)
-        if near.all():
-            near = reach < reach.max()
-        if not near.any():
-            order.append(nodes)
-            continue
-        touching = near & ((inside @ (~near).astype(np.int32)) > 0)
-        stack += [
-            (nodes[touching], True),
-            (nodes[~near], False),
-            (nodes[near & ~touching], False),
-        ]
-    return np.concatenate(order)
-
-
-def _levels(graph: csr_array) -> np.ndarray:
-    """Distances in edges from a node at the rim; -1 where it does not reach."""
-    start = 0
-    level = np.full(graph.shape[0], -1)
-    for _ in range(3):
-        visited, before = breadth_first_order(graph, start, directed=False)
-        level = np.full(graph.shape[0], -1)
-        level[start] = 0
-        for node in visited[1:]:
-            level[node] = level[before[node]] + 1
-        start = int(visited[-1])
-    return level
+def krylov(
+    product: Callable[[np.ndarray], np.ndarray],
+    right: Float[np.ndarray, " n"],
+    rtol: float,
+    most: int = _MOST,
+) -> Float[np.ndarray, " n"] | None:
+    """x with |right - product(x)| ≤ rtol |right| in the space of `most` products, or None."""
+    if not np.isfinite(right).all():
+        return None
+    size = np.linalg.norm(right)
+    if size == 0:
+        return right
+    basis = [right / size]
+    heights = np.zeros((most + 1, most))
+    aim = np.zeros(most + 1)
+    aim[0] = size
+    for k in range(most):
+        new = product(basis[k])
+        if not np.isfinite(new).all():
+            return None
+        for _ in range(2):  # once more for what rounding leaves
+            for j, old in enumerate(basis):
+                share = old @ new
+                heights[j, k] += share
+                new -= share * old
+        heights[k + 1, k] = np.linalg.norm(new)
+        weights = np.linalg.lstsq(heights[: k + 2, : k + 1], aim[: k + 2])[0]
+        left = np.linalg.norm(aim[: k + 2] - heights[: k + 2, : k + 1] @ weights)
+        if left <= rtol * size:
+            return np.stack(basis, axis=1) @ weights
+        basis.append(new / heights[k + 1, k])
+    return None

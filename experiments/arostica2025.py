@@ -1,0 +1,282 @@
+"""Cardiac elastodynamics: Aróstica et al. 2025, Comput Methods Appl Mech Eng 435:117485.
+
+An ellipsoid, and two ventricles, of Holzapfel and Ogden's law, nearly incompressible and viscous,
+with inertia; on springs with dashpots; a beat of 1 s under a given tension along the fibres and
+given pressures in the cavities. Wanted: where points of the wall go, beside what ten groups found.
+
+    python -m experiments.arostica2025 [--case CASE]... [--quick] [--json FILE]
+
+- 0A: tension alone. 0B: pressure alone, close to an instability in which the groups' u_x spreads
+  by 17 %, so that it is told and not judged. 1: both.
+- biventricular, and the same with the materials A, B and C (stiffer three and five times, softer
+  three times): told, beside the groups' curves on the same coarse mesh.
+
+Spec: steps 0A and 1 within the band of the groups' curves of quadratic elements, at both points,
+over the whole second, but for 0.01 mm. The ellipsoid's mesh is the published one of 5 mm with
+fibres by the benchmark's rule; that of the ventricles has the published fibres.
+
+With --quick: the first 50 ms of step 1, in which pressure rises, against the groups' band, and
+Bestel's curves against the published ones.
+
+A beat is saved as it goes, under XDG_CACHE_HOME, and resumes: `--case` picks one (by default 0A
+and 1).
+"""
+
+import argparse
+import csv
+import dataclasses
+import os
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+
+from twinjax.geometry import locate
+from twinjax.mechanics import Deformation, Moving, Wall, move
+
+from ._arostica import (
+    CASES,
+    FOLDER,
+    POINTS,
+    Case,
+    Curves,
+    curves,
+    drives,
+    load_at,
+    mesh_of,
+    wall_of,
+)
+from ._report import Report, main
+from ._shared import shared_path
+
+SOURCE = "curves of the groups, quadratic elements"
+ALLOWED = 0.01  # mm: of curves to be read by eye
+OUTPUT = 10.0  # ms
+LEAST_STEP = 0.3  # ms
+RTOL = 1e-6  # of the wall's size
+JUDGED = ("0A", "1")
+DEFAULT = ("0A", "1")
+COMPONENTS = ("ux", "uy", "uz")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """Steps of a beat: `fine` [ms] while tension or pressure change quickly, else `coarse`."""
+
+    fine: float = 5.0
+    coarse: float = 10.0
+    pressures: str = "pointwise"
+    degree: int = 2
+
+    def step(self, case: Case, begin: float) -> float:
+        """Of the 10 ms from a time on."""
+        quick = 160 <= begin < 300 or 480 <= begin < 640
+        filling = case.pressure and begin < 100
+        return self.fine if quick else min(2 * self.fine, self.coarse) if filling else self.coarse
+
+
+class Beat:
+    """A beat of a case, as far as it has come."""
+
+    def __init__(self, name: str, scheme: Scheme, folder: Path | None):
+        self.case, self.scheme = CASES[name], scheme
+        mesh = mesh_of(self.case)
+        self.wall: Wall = wall_of(self.case, mesh, pressures=scheme.pressures, degree=scheme.degree)
+        self.names = tuple(POINTS)[: 3 if self.case.biventricular else 2]
+        self.at = locate(mesh, np.array([POINTS[name] for name in self.names]))
+        self.moving = Moving.at_rest(self.wall)
+        self.times = [0.0]
+        self.seen = [np.zeros((len(self.names), 3))]
+        self.seconds = 0.0
+        self.console = Console(stderr=True, width=160)
+        self.title = f"{name}, {scheme}"
+        safe = name.replace(" ", "-")
+        key = f"{scheme.fine:g}-{scheme.coarse:g}-{scheme.pressures}-{scheme.degree}"
+        self.path = None if folder is None else folder / f"arostica2025-{safe}-{key}.npz"
+        self._resume()
+
+    def _resume(self) -> None:
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            with np.load(self.path, allow_pickle=False) as kept:
+                state = Deformation(jnp.asarray(kept["u"]), jnp.asarray(kept["p"]))
+                self.moving = Moving(state, jnp.asarray(kept["v"]), jnp.asarray(kept["a"]))
+                self.times, self.seen = list(kept["times"]), list(kept["seen"])
+                self.seconds = float(kept["seconds"])
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            return  # cut off: from the start
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        moving, state = self.moving, self.moving.deformation
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                u=state.displacement,
+                p=state.pressure,
+                v=moving.velocity,
+                a=moving.acceleration,
+                times=self.times,
+                seen=self.seen,
+                seconds=self.seconds,
+            )
+        os.replace(temporary, self.path)
+
+    def until(self, end: float) -> Float[np.ndarray, "time point 3"]:
+        """Steps on to a time [ms]; the displacements [mm] of the points every 10 ms."""
+        while self.times[-1] < end - 1e-9:
+            began = time.perf_counter()
+            step = self._advance(self.times[-1])
+            self.seconds += time.perf_counter() - began
+            u = self.moving.deformation.displacement
+            self.times.append(self.times[-1] + OUTPUT)
+            here = self.wall.elements.within(u, self.at.cells, self.at.weights)
+            self.seen.append(np.asarray(here))
+            self._save()
+            where = "  ".join(np.array2string(u, precision=3) for u in self.seen[-1])
+            took = time.perf_counter() - began
+            self.console.print(
+                f"{self.title}: {self.times[-1]:g} ms, step {step:g} ms, {took:.0f} s  {where}",
+                markup=False,
+                highlight=False,
+            )
+        return np.array(self.seen)
+
+    def _advance(self, begin: float) -> float:
+        """The next 10 ms, with halved steps where the search fails."""
+        step = self.scheme.step(self.case, begin)
+        while True:
+            done = move(
+                self.wall,
+                lambda t: load_at(self.case, t),
+                step=step,
+                steps=round(OUTPUT / step),
+                start=self.moving,
+                begin=begin,
+                observe=lambda m: m.deformation.displacement[0],
+                rtol=RTOL,
+                throw=step / 2 < LEAST_STEP,
+            )
+            if done.ok:
+                self.moving = done.state
+                return step
+            step /= 2
+
+
+def run(quick: bool, report: Report, cases: tuple[str, ...] = DEFAULT) -> None:
+    """Bestel's curves, then one beat a case."""
+    published(report)
+    if quick:
+        first_filling(report)
+        return
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinjax"
+    for name in cases:
+        whole(report, Beat(name, Scheme(), folder), name)
+
+
+def published(report: Report) -> None:
+    """Tension and pressures beside the published ones."""
+    with shared_path(f"{FOLDER}/bestel_curves.csv").open() as file:
+        table = np.array([[float(x) for x in row] for row in list(csv.reader(file))[1:]])
+    known = drives()
+    for column, name in enumerate(("tension", "left alone", "left", "right"), start=1):
+        ours = 1000 * np.interp(1000 * table[:, 0], known["ms"], known[name])
+        apart = np.abs(ours - table[:, column]).max() / table[:, column].max()
+        title = f"Bestel's {name}: greatest difference, of the peak"
+        report.at_most(title, apart, 1e-4, unit="1", source="bestel_curves.csv")
+
+
+def first_filling(report: Report) -> None:
+    """Step 1 for 50 ms."""
+    beat = Beat("1", Scheme(), None)
+    found = beat.until(50.0)
+    for point, values in zip(beat.names, np.moveaxis(found, 1, 0), strict=True):
+        compare(report, "1, 50 ms", point, values, curves(beat.case, point), judged=True)
+
+
+def whole(report: Report, beat: Beat, name: str) -> None:
+    """A beat of 1 s."""
+    found = beat.until(1000.0)
+    for point, values in zip(beat.names, np.moveaxis(found, 1, 0), strict=True):
+        compare(report, name, point, values, curves(beat.case, point), judged=name in JUDGED)
+    report.information(f"{name}: time", beat.seconds / 60, unit="min", source=str(beat.scheme))
+
+
+def compare(
+    report: Report,
+    name: str,
+    point: str,
+    values: Float[np.ndarray, "time 3"],
+    every: Curves,
+    *,
+    judged: bool,
+) -> None:
+    """How far each component is outside of the groups' band, and the peaks."""
+    band, prompt = every.only(), every.only(early=False)
+    for i, component in enumerate(COMPONENTS):
+        title = f"{name}: {component} of {point}"
+        ours = values[:, i]
+        outside = beyond(ours, band.values[:, : len(ours), i])
+        middle = np.median(band.values[:, : len(ours), i], axis=0)
+        peak = np.abs(middle).argmax()
+        worst = int(outside.argmax())
+        words = (
+            f"{outside[worst] / max(abs(middle[peak]), 1e-9):.2%} of the peak, at "
+            f"{band.times[worst]:g} ms; {np.sum(outside > ALLOWED)} of {len(ours)} samples; "
+            f"{SOURCE}"
+        )
+        if judged:
+            report.at_most(f"{title}, outside", outside[worst], ALLOWED, unit="mm", source=words)
+        else:
+            report.information(f"{title}, outside", outside[worst], unit="mm", source=words)
+        without = beyond(ours, prompt.values[:, : len(ours), i])
+        when = band.times[int(without.argmax())]
+        report.information(
+            f"{title}, outside without the curve that runs ahead",
+            without.max(),
+            unit="mm",
+            source=f"at {when:g} ms; {np.sum(without > ALLOWED)} samples",
+        )
+        spread = band.values[:, peak, i]
+        report.information(
+            f"{title} when its median is greatest",
+            ours[peak],
+            reference=float(middle[peak]),
+            unit="mm",
+            source=f"[{spread.min():.2f}, {spread.max():.2f}] at {band.times[peak]:g} ms",
+        )
+
+
+def beyond(
+    ours: Float[np.ndarray, " time"], band: Float[np.ndarray, "group time"]
+) -> Float[np.ndarray, " time"]:
+    """The distance to the band of the groups, 0 within it."""
+    return np.maximum(0.0, np.maximum(ours - band.max(axis=0), band.min(axis=0) - ours))
+
+
+def _cases(argv: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """What `--case` asks for, and what is left on the command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--case", action="append", choices=list(CASES))
+    known, rest = parser.parse_known_args(argv)
+    return tuple(known.case or DEFAULT), rest
+
+
+if __name__ == "__main__":
+    chosen, others = _cases(sys.argv[1:])
+
+    def of_chosen(quick: bool, report: Report) -> Any:
+        """The chosen cases."""
+        return run(quick, report, chosen)
+
+    main(of_chosen, name="arostica2025", argv=others)
