@@ -1,5 +1,6 @@
 """Meshes: their checks and repairs, simple shapes, surfaces, coordinates and fibres."""
 
+from twinjax.geometry._coarsen import coarsened
 from twinjax.geometry._coordinates import Coordinates, Fields, coordinates, fields, long_axis
 from twinjax.geometry._divide import divided
 from twinjax.geometry._edit import (
@@ -21,6 +22,7 @@ from twinjax.geometry._gmsh import biventricle, tetrahedralise
 from twinjax.geometry._inspect import MeshReport, check, inspect
 from twinjax.geometry._locate import Interpolation, locate
 from twinjax.geometry._mesh import Mesh, replace
+from twinjax.geometry._segments import SEGMENTS, segments
 from twinjax.geometry._surface import (
     Surface,
     find_surfaces,
@@ -30,6 +32,7 @@ from twinjax.geometry._surface import (
 from twinjax.geometry._topology import areas, boundary, edges, interface, parts, tags_of, volumes
 
 __all__ = [
+    "SEGMENTS",
     "Coordinates",
     "FibreRule",
     "Fields",
@@ -43,6 +46,7 @@ __all__ = [
     "biventricle",
     "boundary",
     "check",
+    "coarsened",
     "coordinates",
     "divided",
     "drop_orphans",
@@ -63,6 +67,7 @@ __all__ = [
     "repaired",
     "replace",
     "scaled",
+    "segments",
     "select",
     "slab",
     "surfaces_from_points",

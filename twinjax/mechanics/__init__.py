@@ -10,6 +10,7 @@ from twinjax.mechanics._guccione import Guccione
 from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
 from twinjax.mechanics._mooney_rivlin import MooneyRivlin
 from twinjax.mechanics._move import Moving, move
+from twinjax.mechanics._segment_strain import WallStrain, segment_strain, strain
 from twinjax.mechanics._springs import Springs
 from twinjax.mechanics._unload import Unloaded, unload
 from twinjax.mechanics._usyk import Usyk
@@ -35,9 +36,12 @@ __all__ = [
     "Unloaded",
     "Usyk",
     "Wall",
+    "WallStrain",
     "at_points",
     "carried",
     "deform",
     "move",
+    "segment_strain",
+    "strain",
     "unload",
 ]

@@ -152,7 +152,7 @@ def _judged(
 ) -> _Way:
     """Goes to the trial if the correction after it is shorter, else damps it more."""
     after = way.coupling.solved(task.wall, right, displacement)
-    sound = jnp.min(shrinkage(task.wall, task.image, trial.displacement)) > 0
+    sound = jnp.all(shrinkage(task.wall, task.image, trial.displacement) > 0)
     before, size = _size(way.correction), _size(after)
     made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
     bad = ~(sound & (size < _FAR * task.options.size))
@@ -163,7 +163,7 @@ def _judged(
     rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.image.cells.measure))
     pressure = 1e2 * task.options.rtol * _greatest(trial.pressure) + rounding
     ended = ~way.fresh & tiny & sound & (_greatest(after.pressure) <= pressure)
-    good = sound & ((size <= (1 - way.damping / 4) * before) | tiny) & jnp.isfinite(size)
+    good = sound & ((size <= (1 - way.damping / 4) * before) | tiny)
     enough = good & (way.damping == 1) & ((size <= _REUSE * before) | tiny)
     # Pressures that lag behind want a stiffness of their own.
     enough = enough & ~(way.stale & tiny & ~ended)
@@ -240,8 +240,9 @@ def _where(which: Array, one: Any, other: Any) -> Any:
 
 def _size(correction: Deformation) -> Array:
     """The greatest displacement [mm] of any node."""
-    return jnp.sqrt(jnp.max(jnp.sum(correction.displacement**2, axis=1)))
+    return jnp.sqrt(_greatest(jnp.sum(correction.displacement**2, axis=1)))
 
 
 def _greatest(values: Array) -> Array:
-    return jnp.max(jnp.abs(values))
+    """The greatest of all sizes; infinite if one is NaN, which XLA's maxima can lose."""
+    return jnp.where(jnp.all(jnp.isfinite(values)), jnp.max(jnp.abs(values)), jnp.inf)
