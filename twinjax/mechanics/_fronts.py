@@ -11,14 +11,19 @@ above. Nearly all arithmetic is products of dense matrices. No rows change place
 that suits stiffness matrices, which are definite or close to it.
 """
 
+import contextlib
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg.blas import get_blas_funcs
 from scipy.linalg.lapack import get_lapack_funcs
+from threadpoolctl import ThreadpoolController
 
 from twinjax.mechanics._dissection import Part
+
+_LARGE = 1500  # rows of a dense matrix from which several threads are worth their while
 
 
 class _Front(NamedTuple):
@@ -81,7 +86,11 @@ class Fronts:
             matrix[fixed, fixed] = 1.0
             for which, at in front.below:
                 _add(matrix, at, waiting.pop(which))
-            if own:
+            if not own:
+                done.append(())
+                waiting[number] = matrix
+                continue
+            with _threads(size):
                 lu, swaps, singular = getrf(np.asfortranarray(matrix[:own, :own]))
                 if singular:
                     raise RuntimeError("the matrix is singular")
@@ -90,9 +99,6 @@ class Fronts:
                 low = trsm(1.0, lu, np.asfortranarray(matrix[own:, :own]), side=1)
                 done.append((lu, rows, right, low))
                 waiting[number] = matrix[own:, own:] - low @ right
-            else:
-                done.append(())
-                waiting[number] = matrix
         return Factors(self.fronts, done, kind)
 
 
@@ -106,7 +112,10 @@ class Factors:
         self, right: Float[np.ndarray, "degree side"], *, transpose: bool = False
     ) -> Float[np.ndarray, "degree side"]:
         """x of A x = right, or Aᵀ x = right."""
-        x: np.ndarray = np.array(right, self.kind)
+        with _threads(0):
+            return self._solve(np.array(right, self.kind), transpose)
+
+    def _solve(self, x: np.ndarray, transpose: bool) -> np.ndarray:
         (trsm,) = get_blas_funcs(("trsm",), dtype=self.kind)
         for front, part in zip(self.fronts, self.parts, strict=True):
             if not part:
@@ -132,6 +141,22 @@ class Factors:
             else:
                 x[front.own] = trsm(1.0, lu, x[front.own] - up @ later)
         return x
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _threads(rows: int) -> contextlib.AbstractContextManager:
+    """One thread for a small dense matrix, as many as there are for a large one.
+
+    The threads of OpenBLAS wait for each other without rest: where other programs keep them from
+    their processors, many small products with two took thirty times as long as with one.
+    """
+    if rows >= _LARGE:
+        return contextlib.nullcontext()
+    return _controller().limit(limits=1, user_api="blas")
 
 
 def _degrees(nodes: np.ndarray) -> np.ndarray:
