@@ -13,7 +13,7 @@ from training.cli._output import key_values, show, show_json
 def info(
     file: Annotated[
         Path,
-        typer.Argument(help="a dataset, surrogate, twin, beat, prediction, cell or tissue"),
+        typer.Argument(help="a dataset, surrogate, twin, beat, prediction, cell, tissue or wall"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -89,6 +89,14 @@ def _hdf5(path: Path) -> dict[str, Any]:
                     "nodes": file["mesh/points"].shape[0],
                     "snapshots": file["snapshots/time"].shape[0] if "snapshots" in file else 0,
                     "ecg": "ecg" in file,
+                }
+            if kind == "mechanics":
+                told |= {
+                    "energy": str(file.attrs["energy"]),
+                    "nodes": file["mesh/points"].shape[0],
+                    "complete": bool(file.attrs["complete"]),
+                    "share of the load": float(file["share"][-1]),
+                    "strain": "strain" in file,
                 }
             if kind == "activation":
                 summary = json.loads(file.attrs["summary"])

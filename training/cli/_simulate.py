@@ -1,4 +1,4 @@
-"""`twinjax simulate`: the periodic beat of a case, or what a case of tissue does."""
+"""`twinjax simulate`: the periodic beat of a case, or what tissue or a wall does."""
 
 import json
 from pathlib import Path
@@ -10,33 +10,41 @@ from rich.table import Table
 from training.cli._output import key_values, progress_bar, replacing, show, show_json
 
 if TYPE_CHECKING:
+    from training.mechanics_run import MechanicsRun
     from training.tissue_run import TissueRun
 
 
 def simulate(
-    case: Annotated[Path, typer.Argument(help="CASE.toml; one of tissue has a table [tissue]")],
+    case: Annotated[Path, typer.Argument(help="CASE.toml; with a table [tissue] or [mechanics]")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="beat.h5 or run.h5")] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="a figure of the beat, or of times and ECG (NAME_ecg)")
+        Path | None,
+        typer.Option(help="a figure of the beat, of times and ECG (NAME_ecg), or of shapes"),
     ] = None,
     vtu: Annotated[
-        Path | None, typer.Option(help="times and potentials of tissue, for ParaView")
+        Path | None,
+        typer.Option(help="for ParaView: times and potentials (.vtu), or shapes (.pvd and .vtu)"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Run a case: the periodic beat of the circulation, or the activation of tissue.
+    """Run a case: the circulation's periodic beat, tissue's activation, or a wall under its load.
 
-    What the box of a beat's case varies keeps the model's value. A run of tissue that was stopped
-    goes on where it was, if it has an output.
+    What the box of a beat's case varies keeps the model's value. A run of tissue or mechanics that
+    was stopped goes on where it was, if it has an output.
     """
     from training._toml import read_text
+    from training.mechanics_case import is_mechanics_case
     from training.tissue_case import is_tissue_case
 
-    if is_tissue_case(read_text(case)):
+    text = read_text(case)
+    if is_tissue_case(text):
         _tissue(case, output, plot, vtu, as_json)
         return
+    if is_mechanics_case(text):
+        _mechanics(case, output, plot, vtu, as_json)
+        return
     if vtu is not None:
-        raise ValueError(f"{case} has no table [tissue]: --vtu is for tissue")
+        raise ValueError(f"{case} has no table [tissue] or [mechanics]: --vtu is for these")
     _beat(case, output, plot, as_json)
 
 
@@ -48,13 +56,7 @@ def _tissue(
     from training.tissue_run import run_tissue_case, write_tissue_run, write_vtu
 
     loaded = load_tissue_case(case)
-    # What cannot be written is told before anything is run.
-    for path, kinds in ((plot, (".png", ".pdf", ".svg")), (vtu, (".vtu", ".vtk", ".xdmf"))):
-        if path is not None and path.suffix.lower() not in kinds:
-            raise ValueError(f"'{path.name}' is none of {', '.join(kinds)}")
-    for path in (output, plot, vtu):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"there is no folder {path.absolute().parent} to write {path.name} in")
+    _check_files(output, plot, vtu, (".vtu", ".vtk", ".xdmf"))
     with progress_bar(quiet=as_json) as update:
         run = run_tissue_case(loaded, output, update)
     files = []
@@ -68,16 +70,81 @@ def _tissue(
         files.append(vtu)
     if plot is not None:
         files += _figures(run, plot, loaded.equation)
-    told = _summary(run)
+    _tell(f"{loaded.equation}: {case}", _summary(run), run.notes, files, as_json)
+
+
+def _check_files(
+    output: Path | None, plot: Path | None, vtu: Path | None, shapes: tuple[str, ...]
+) -> None:
+    """What cannot be written is told before anything is run."""
+    for path, kinds in ((plot, (".png", ".pdf", ".svg")), (vtu, shapes)):
+        if path is not None and path.suffix.lower() not in kinds:
+            raise ValueError(f"'{path.name}' is none of {', '.join(kinds)}")
+    for path in (output, plot, vtu):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"there is no folder {path.absolute().parent} to write {path.name} in")
+
+
+def _tell(
+    title: str, told: dict[str, float], notes: tuple[str, ...], files: list[Path], as_json: bool
+) -> None:
     if as_json:
-        show_json(told | {"notes": list(run.notes), "files": [str(file) for file in files]})
+        show_json(told | {"notes": list(notes), "files": [str(file) for file in files]})
         return
     rows = {name.replace("[", "\\["): f"{value:.4g}" for name, value in told.items()}
-    show(key_values(f"{loaded.equation}: {case}", rows))
-    for note in run.notes:
+    show(key_values(title, rows))
+    for note in notes:
         show(note.replace("[", "\\["))
     for file in files:
         show(f"written: {file}")
+
+
+def _mechanics(
+    case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
+) -> None:
+    from training._tissue_chunks import discard_parts
+    from training.mechanics_case import load_mechanics_case
+    from training.mechanics_run import (
+        draw_mechanics_run,
+        run_mechanics_case,
+        write_mechanics_run,
+        write_mechanics_series,
+    )
+
+    loaded = load_mechanics_case(case)
+    _check_files(output, plot, vtu, (".pvd",))
+    with progress_bar(quiet=as_json) as update:
+        run = run_mechanics_case(loaded, output, update)
+    files = []
+    if output is not None:
+        with replacing(output) as temporary:
+            write_mechanics_run(run, loaded, temporary)
+        discard_parts(output)
+        files.append(output)
+    if vtu is not None:
+        write_mechanics_series(run, vtu)
+        files.append(vtu)
+    if plot is not None:
+        with replacing(plot) as temporary:
+            draw_mechanics_run(run, temporary)
+        files.append(plot)
+    if run.failure is not None:
+        last = ", ".join(str(file) for file in files)
+        raise ValueError(run.failure + (f"; the last equilibrium is in {last}" if last else ""))
+    _tell(f"mechanics: {case}", _wall_summary(run), run.built.notes, files, as_json)
+
+
+def _wall_summary(run: "MechanicsRun") -> dict[str, float]:
+    """Numbers with their units in brackets."""
+    import numpy as np
+
+    moved = np.linalg.norm(run.points[-1] - run.points[0], axis=1)
+    told: dict[str, float] = {"nodes": run.points.shape[1]}
+    for number, name in enumerate(run.built.cavities):
+        told[f"{name} at rest [mL]"] = float(run.volumes[0, number]) / 1000
+        told[f"{name} loaded [mL]"] = float(run.volumes[-1, number]) / 1000
+    told["greatest displacement [mm]"] = float(moved.max())
+    return told | run.stats | {"wall time [s]": run.seconds}
 
 
 def _figures(run: "TissueRun", plot: Path, equation: str) -> list[Path]:

@@ -29,6 +29,7 @@ SEGMENTS = {
 # From the middle of the septum on, towards the anterior wall: against the clock seen from the base.
 _SIXTHS = np.array([2, 1, 6, 5, 4, 3])
 _QUARTERS = np.array([14, 13, 16, 15])
+_ASIDE = 0.1  # the least sine between the long axis and the direction of the septum
 
 
 def segments(
@@ -56,7 +57,7 @@ def segments(
         raise ValueError("a mesh without a right ventricle needs the direction of the septum")
     towards = points[right].mean(axis=0) - apex if septum is None else np.asarray(septum, float)
     x = towards - (towards @ axis) * axis
-    if not np.linalg.norm(x) > 1e-6 * float(np.linalg.norm(towards)):
+    if not np.linalg.norm(x) > _ASIDE * float(np.linalg.norm(towards)):
         raise ValueError("the direction of the septum must lead away from the long axis")
     rim = np.intersect1d(mesh.nodes(Surface.LV_ENDO), mesh.nodes(Surface.BASE))
     from_apex = points[mesh.cells].mean(axis=1) - apex

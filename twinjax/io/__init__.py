@@ -68,6 +68,7 @@ from twinjax.io._meshes import (
     write_vtx,
 )
 from twinjax.io._readers import read_measurements, waveform
+from twinjax.io._series import write_series
 from twinjax.io._surfaces import SurfaceFile, read_surface
 
 __all__ = [
@@ -111,5 +112,6 @@ __all__ = [
     "with_derived_leads",
     "write_igb",
     "write_mesh",
+    "write_series",
     "write_vtx",
 ]
