@@ -14,6 +14,7 @@ class RESULTS(enum.IntEnum):
     no_equilibrium = 5
     not_held = 6
     no_rest = 7
+    no_filling = 8
 
     @property
     def message(self) -> str:
@@ -50,5 +51,9 @@ _MESSAGES = {
         "the wall found no shape at rest: stats['load'] is the share of its load that could be "
         "taken off; lower pressure or tension, take a stiffer energy, lower first_step, or check "
         "that cells are not flat"
+    ),
+    RESULTS.no_filling: (
+        "the cavities do not take the volumes asked for; ask for volumes nearer to those at rest, "
+        "begin at an equilibrium near them, or check that each cavity is closed by wall"
     ),
 }

@@ -8,6 +8,7 @@ from twinjax.mechanics._ellipsoid import Ellipsoid
 from twinjax.mechanics._energy import AbstractEnergy, Strain
 from twinjax.mechanics._guccione import Guccione
 from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
+from twinjax.mechanics._inflate import Inflated, inflate
 from twinjax.mechanics._mooney_rivlin import MooneyRivlin
 from twinjax.mechanics._move import Moving, move
 from twinjax.mechanics._segment_strain import WallStrain, segment_strain, strain
@@ -24,6 +25,7 @@ __all__ = [
     "Ellipsoid",
     "Guccione",
     "HolzapfelOgden",
+    "Inflated",
     "Load",
     "LogarithmicVolume",
     "MooneyRivlin",
@@ -40,6 +42,7 @@ __all__ = [
     "at_points",
     "carried",
     "deform",
+    "inflate",
     "move",
     "segment_strain",
     "strain",

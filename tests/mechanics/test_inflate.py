@@ -1,0 +1,74 @@
+"""Pressures at which cavities have given volumes, and how they move with what they depend on."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.mechanics._walls import small_ventricle
+from twinjax._results import RESULTS
+from twinjax.geometry import slab
+from twinjax.mechanics import Load, MooneyRivlin, Quadratic, Wall, deform, inflate
+
+
+@pytest.fixture(scope="module")
+def wall():
+    return small_ventricle()
+
+
+def test_pressures_are_those_that_make_the_volumes(wall):
+    load = Load(1.3, 4.0)
+    there = deform(wall, load)
+    done = inflate(wall, there.observations["volumes"], Load(tension=4.0))
+    np.testing.assert_allclose(done.state.pressure, [1.3], rtol=1e-7)
+    u = done.state.deformation.displacement
+    np.testing.assert_allclose(u, there.state.displacement, atol=1e-7)
+    again = inflate(wall, there.observations["volumes"], load, start=(there.state, load))
+    assert int(again.stats["steps"]) == 0
+
+
+def test_derivatives_three_ways(wall):
+    """Of the pressure and of the apex, by volume, tension and stiffness."""
+    rest = float(wall.volumes(jnp.zeros_like(wall.elements.points))[0])
+    apex = int(jnp.argmin(wall.elements.points[:, 2]))
+
+    def outputs(theta):
+        stiffer = eqx.tree_at(lambda w: w.energy.stiffness, wall, theta[2])
+        done = inflate(stiffer, theta[0] * rest, Load(tension=theta[1]), rtol=1e-13)
+        u = done.state.deformation.displacement[apex, 2]
+        return jnp.stack([done.state.pressure[0], u])
+
+    start = jnp.array([1.2, 3.0, 2.0])
+    forward, reverse = jax.jacfwd(outputs)(start), jax.jacrev(outputs)(start)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
+    for i in range(3):
+        step = 1e-4 * start[i] * jnp.eye(3)[i]
+        difference = (outputs(start + step) - outputs(start - step)) / (2 * step[i])
+        np.testing.assert_allclose(difference, forward[:, i], rtol=1e-5, err_msg=str(i))
+
+
+def test_volumes_out_of_reach_are_told(wall):
+    done = inflate(wall, 1.0, max_steps=3, throw=False)
+    assert int(done.result) == RESULTS.no_filling
+    assert np.all(np.isfinite(done.state.deformation.displacement))
+    with pytest.raises(RuntimeError, match="the cavities do not take the volumes asked for"):
+        inflate(wall, 1.0, max_steps=3)
+
+
+def test_wrong_volumes_are_refused(wall):
+    with pytest.raises(ValueError, match=r"volumes have shape \(2,\); valid: \(1,\)"):
+        inflate(wall, [1.0, 2.0])
+    with pytest.raises(ValueError, match="volumes must be above 0 mm³, not -3"):
+        inflate(wall, -3.0)
+    elements = Quadratic(slab((1.0, 1.0, 1.0), 1.0, cells="hexahedra"))
+    solid = Wall(elements, MooneyRivlin(), fixed=elements.mask(1))
+    with pytest.raises(ValueError, match="the wall has no cavities to fill"):
+        inflate(solid, 1.0)
+
+
+@pytest.mark.slow
+def test_pressures_inside_of_a_compiled_program(wall):
+    volume = deform(wall, Load(1.3)).observations["volumes"]
+    pressure = jax.jit(lambda v: inflate(wall, v).state.pressure)(volume)
+    np.testing.assert_allclose(pressure, [1.3], rtol=1e-7)
