@@ -212,7 +212,9 @@ class Wall(eqx.Module):
         known = (self.elements.points, self.fixed, *(s.stiffness for s in self.springs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in known):
             return
-        if np.linalg.eigvalsh(np.asarray(_rigid_stiffness(self)))[0] < 1e-9:
+        with jax.ensure_compile_time_eval():  # also where something else is traced
+            held = np.asarray(_rigid_stiffness(self))
+        if np.linalg.eigvalsh(held)[0] < 1e-9:
             raise ValueError(
                 "nothing holds the wall in its place: fix nodes, or add springs to a surface"
             )
