@@ -127,7 +127,8 @@ def mesh_of(case: Case) -> Mesh:
     """The published mesh of tetrahedra [mm], its surfaces tagged as a heart's."""
     if case.biventricular:
         path = shared_path(f"{FOLDER}/biv_coarse.h5")
-        tags = {10: Surface.BASE, 20: Surface.LV_ENDO, 30: Surface.RV_ENDO, 40: Surface.EPI}
+        # The round cavity within the thick wall has the tag 30.
+        tags = {10: Surface.BASE, 20: Surface.RV_ENDO, 30: Surface.LV_ENDO, 40: Surface.EPI}
     else:
         path = shared_path(f"{FOLDER}/ellipsoid_0.005.h5")
         tags = {1: Surface.LV_ENDO, 2: Surface.EPI, 3: Surface.BASE}

@@ -4,7 +4,7 @@ An ellipsoid, and two ventricles, of Holzapfel and Ogden's law, nearly incompres
 with inertia; on springs with dashpots; a beat of 1 s under a given tension along the fibres and
 given pressures in the cavities. Wanted: where points of the wall go, beside what ten groups found.
 
-    python -m experiments.arostica2025 [--case CASE]... [--quick] [--json FILE]
+    python -m experiments.arostica2025 [--case CASE]... [--until MS] [--quick] [--json FILE]
 
 - 0A: tension alone. 0B: pressure alone, close to an instability in which the groups' u_x spreads
   by 17 %, so that it is told and not judged. 1: both.
@@ -19,7 +19,7 @@ With --quick: the first 50 ms of step 1, in which pressure rises, against the gr
 Bestel's curves against the published ones.
 
 A beat is saved as it goes, under XDG_CACHE_HOME, and resumes: `--case` picks one (by default 0A
-and 1).
+and 1), and `--until` ends it sooner.
 """
 
 import argparse
@@ -30,7 +30,6 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -172,7 +171,7 @@ class Beat:
             step /= 2
 
 
-def run(quick: bool, report: Report, cases: tuple[str, ...] = DEFAULT) -> None:
+def run(quick: bool, report: Report, cases: tuple[str, ...] = DEFAULT, end: float = 1000.0) -> None:
     """Bestel's curves, then one beat a case."""
     published(report)
     if quick:
@@ -180,7 +179,7 @@ def run(quick: bool, report: Report, cases: tuple[str, ...] = DEFAULT) -> None:
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinjax"
     for name in cases:
-        whole(report, Beat(name, Scheme(*CASES[name].steps), folder), name)
+        whole(report, Beat(name, Scheme(*CASES[name].steps), folder), name, end)
 
 
 def published(report: Report) -> None:
@@ -203,12 +202,13 @@ def first_filling(report: Report) -> None:
         compare(report, "1, 50 ms", point, values, curves(beat.case, point), judged=True)
 
 
-def whole(report: Report, beat: Beat, name: str) -> None:
-    """A beat of 1 s."""
-    found = beat.until(1000.0)
+def whole(report: Report, beat: Beat, name: str, end: float) -> None:
+    """A beat of 1 s, or of a part of it."""
+    found = beat.until(end)[: round(end / OUTPUT) + 1]
+    title = name if end == 1000 else f"{name}, {end:g} ms"
     for point, values in zip(beat.names, np.moveaxis(found, 1, 0), strict=True):
-        compare(report, name, point, values, curves(beat.case, point), judged=name in JUDGED)
-    report.information(f"{name}: time", beat.seconds / 60, unit="min", source=str(beat.scheme))
+        compare(report, title, point, values, curves(beat.case, point), judged=name in JUDGED)
+    report.information(f"{title}: time", beat.seconds / 60, unit="min", source=str(beat.scheme))
 
 
 def compare(
@@ -263,19 +263,22 @@ def beyond(
     return np.maximum(0.0, np.maximum(ours - band.max(axis=0), band.min(axis=0) - ours))
 
 
-def _cases(argv: list[str]) -> tuple[tuple[str, ...], list[str]]:
-    """What `--case` asks for, and what is left on the command line."""
+def _asked(argv: list[str]) -> tuple[tuple[str, ...], float, list[str]]:
+    """The cases and the end that are asked for, and what is left on the command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--until", type=float, default=1000.0)
     known, rest = parser.parse_known_args(argv)
-    return tuple(known.case or DEFAULT), rest
+    if not 10 <= known.until <= 1000:
+        parser.error(f"a beat ends between 10 and 1000 ms, not at {known.until:g}")
+    return tuple(known.case or DEFAULT), known.until, rest
 
 
 if __name__ == "__main__":
-    chosen, others = _cases(sys.argv[1:])
+    chosen, until, others = _asked(sys.argv[1:])
 
-    def of_chosen(quick: bool, report: Report) -> Any:
+    def of_chosen(quick: bool, report: Report) -> None:
         """The chosen cases."""
-        return run(quick, report, chosen)
+        run(quick, report, chosen, until)
 
     main(of_chosen, name="arostica2025", argv=others)
