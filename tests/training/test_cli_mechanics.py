@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests._conventions import PROJECT
+from tests._pages import blocks
 from training import mechanics_run
 from training.cli import main
 from training.mechanics_case import load_mechanics_case, parse_mechanics_case
@@ -114,10 +115,12 @@ def test_an_image_is_unloaded_first(tmp_path):
     np.testing.assert_allclose(run.points[-1], given, atol=1e-6)
 
 
-def test_the_packaged_case_is_sound():
+def test_the_page_shows_the_packaged_case():
     case = load_mechanics_case(PROJECT / "training/examples/mechanics_ventricle.toml")
     assert case.pressure["lv_endo"] == pytest.approx(6 * PRESSURE)
-    assert case.tension == 60.0
+    assert case.tension == 100.0
+    shown = parse_mechanics_case(blocks("mechanics_cases.md", "toml")[0])
+    assert shown.table == case.table
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
