@@ -60,13 +60,8 @@ def run(quick: bool, report: Report) -> None:
     whole(report, Heart(coarsened(with_held(mesh, held), SPACING), tuple(CAVITIES), SPRINGS))
 
 
-@eqx.filter_jit
 def loaded_by(wall: Wall, load: Load, start: tuple[Deformation, Load] | None = None) -> Solution:
-    """The equilibrium, by exact factors.
-
-    In one program, since outside of one `deform` takes rough factors for walls of more than 5,000
-    nodes, with which it was seen to lose its way on the soft ventricles at 0.2 % of their load.
-    """
+    """The equilibrium, told where there is none."""
     return deform(wall, load, start=start, throw=False)
 
 

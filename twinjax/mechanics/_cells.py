@@ -211,10 +211,11 @@ def _masses(wall: Wall, c: _Chunk) -> Array:
 
 
 def least_volume(wall: Wall, cells: Cells, displacement: Float[Array, "node 3"]) -> Array:
-    """The least J of all points of quadrature."""
+    """The least J of all points of quadrature; minus infinity if one is NaN."""
     u = displacement[wall.elements.cells]
     gradient = jnp.einsum("cai,cqaA->cqiA", u, cells.slopes)
-    return jnp.min(_strain(_nine(gradient), _nine(wall.frames))[1])
+    found = _strain(_nine(gradient), _nine(wall.frames))[1]
+    return jnp.where(jnp.all(jnp.isfinite(found)), jnp.min(found), -jnp.inf)
 
 
 def _volume_slope(h: Nine, q: Nine) -> Array:
