@@ -21,10 +21,15 @@ def at_points(elements: Quadratic, nodal: Float[Array, "corner 3 3"]) -> Float[A
     own = own * jnp.where(alike < 0, -1.0, 1.0)[:, :, None, :]
     weights = elements.linear_values()
     mixed = jnp.einsum("qk,ckia->cqia", weights, own)
-    fibre = _unit(mixed[..., 0])
-    sheet = mixed[..., 1]
-    sheet = _unit(sheet - jnp.sum(sheet * fibre, axis=-1, keepdims=True) * fibre)
-    return jnp.stack([fibre, sheet, jnp.cross(fibre, sheet)], axis=-1)
+    return orthonormal(mixed)
+
+
+def orthonormal(columns: Float[Array, "*place 3 3"]) -> Float[Array, "*place 3 3"]:
+    """The axes that Gram and Schmidt's method makes of columns that are no axes."""
+    first = _unit(columns[..., 0])
+    second = columns[..., 1]
+    second = _unit(second - jnp.sum(second * first, axis=-1, keepdims=True) * first)
+    return jnp.stack([first, second, jnp.cross(first, second)], axis=-1)
 
 
 def _unit(vector: Array) -> Array:

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from twinjax.mechanics._axes import orthonormal
 from twinjax.mechanics._wall import Wall
 
 
@@ -33,15 +34,3 @@ def _carried(wall: Wall, displacement: Array) -> Wall:
     axes = orthonormal(wall.frames + gradient @ wall.frames)
     points = wall.elements.points + displacement
     return eqx.tree_at(lambda w: (w.elements.points, w.frames), wall, (points, axes))
-
-
-def orthonormal(columns: Float[Array, "*place 3 3"]) -> Float[Array, "*place 3 3"]:
-    """The axes that Gram and Schmidt's method makes of columns that are no axes."""
-    first = _unit(columns[..., 0])
-    second = columns[..., 1]
-    second = _unit(second - jnp.sum(second * first, axis=-1, keepdims=True) * first)
-    return jnp.stack([first, second, jnp.cross(first, second)], axis=-1)
-
-
-def _unit(vector: Array) -> Array:
-    return vector / jnp.linalg.norm(vector, axis=-1, keepdims=True)

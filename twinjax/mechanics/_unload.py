@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from twinjax._solve import Solution, _finish
-from twinjax.mechanics._carry import orthonormal
+from twinjax.mechanics._axes import orthonormal
 from twinjax.mechanics._cells import Cells
 from twinjax.mechanics._deform import _volumes
 from twinjax.mechanics._implicit import moved, tangent_of

@@ -21,7 +21,7 @@ from twinjax.mechanics._inverse import (
     inverse_stiffness,
     shrinkage,
 )
-from twinjax.mechanics._search import Options
+from twinjax.mechanics._search import Options, _greatest, _plus, _size, _where
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
@@ -228,21 +228,3 @@ def _onward(task: _Task, way: _Way, trust: float = 1.0) -> _Way:
 def _end(task: _Task, way: _Way) -> tuple[Deformation, dict[str, Array], Array]:
     least = 1 / jnp.max(shrinkage(task.wall, task.image, way.there.displacement))
     return way.there, way.counts | {"load": way.done, "least_volume": least}, way.code
-
-
-def _plus(at: Deformation, correction: Deformation, share: Any) -> Deformation:
-    return jax.tree.map(lambda a, b: a + share * b, at, correction)
-
-
-def _where(which: Array, one: Any, other: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(which, a, b), one, other)
-
-
-def _size(correction: Deformation) -> Array:
-    """The greatest displacement [mm] of any node."""
-    return jnp.sqrt(_greatest(jnp.sum(correction.displacement**2, axis=1)))
-
-
-def _greatest(values: Array) -> Array:
-    """The greatest of all sizes; infinite if one is NaN, which XLA's maxima can lose."""
-    return jnp.where(jnp.all(jnp.isfinite(values)), jnp.max(jnp.abs(values)), jnp.inf)
