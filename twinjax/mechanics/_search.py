@@ -12,6 +12,8 @@ program, which JAX does not do where code calls back to the host. Inside of a pr
 compiled, the same pieces make one loop.
 """
 
+import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,14 +22,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._results import RESULTS
-from twinjax.mechanics._balance import before_solve, residual, solve, solved, stiffness
-from twinjax.mechanics._cells import Cells, Coupling, least_volume
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
 _LEAST = 1 / 64  # the shortest step along a correction
 _QUICK = 8  # after a load step of at most so many corrections the next one is longer
-_INEXACT = 0.03  # of a correction may be wrong where an earlier factorisation serves
 _FAR = 1e6  # walls that are held do not go so many times their own size
 
 
@@ -41,17 +40,50 @@ class Options(NamedTuple):
     size: Any
 
 
+class AbstractBalance(eqx.Module):
+    """What is to be balanced: a wall under a load that grows with its share, 0 to 1.
+
+    A `coupling` is how pressures were eliminated from a stiffness; it has `give` (cell, mode,
+    mode), the derivative of pressures by volumes.
+    """
+
+    wall: eqx.AbstractVar[Wall]
+    failure: eqx.AbstractClassVar[RESULTS]
+
+    @abc.abstractmethod
+    def load(self, share: Array) -> Load:
+        """The load at a share of it."""
+
+    @abc.abstractmethod
+    def residual(self, load: Load, at: Deformation) -> Deformation:
+        """What is out of balance."""
+
+    @abc.abstractmethod
+    def linearised(self, load: Load, at: Deformation) -> tuple[Float[Array, "block 3 3"], Any]:
+        """The stiffness without pressures, and the coupling."""
+
+    @abc.abstractmethod
+    def before_solve(self, coupling: Any, right: Deformation) -> Float[Array, "node 3"]:
+        """What the stiffness is solved with."""
+
+    @abc.abstractmethod
+    def solved(self, coupling: Any, right: Deformation, u: Float[Array, "node 3"]) -> Deformation:
+        """The displacement, with the pressure that belongs to it."""
+
+    @abc.abstractmethod
+    def least_volume(self, at: Deformation) -> Float[Array, ""]:
+        """The least volume of a part of the wall over that at rest; below 0 for NaN."""
+
+    @abc.abstractmethod
+    def measure(self) -> Float[Array, "cell q"]:
+        """Volumes of points of quadrature [mm³]."""
+
+
 class _Task(eqx.Module):
     """What does not change during a search."""
 
-    wall: Wall
-    cells: Cells
-    first: Load
-    last: Load
+    balance: AbstractBalance
     options: Options
-
-    def load(self, share: Array) -> Load:
-        return jax.tree.map(lambda a, b: (1 - share) * a + share * b, self.first, self.last)
 
 
 class _Way(NamedTuple):
@@ -60,7 +92,7 @@ class _Way(NamedTuple):
     at: Deformation
     correction: Deformation
     matrix: Array
-    coupling: Coupling
+    coupling: Any
     damping: Array
     stale: Array  # the stiffness is of an earlier deformation
     fresh: Array  # a stiffness is wanted here
@@ -80,59 +112,60 @@ class _Way(NamedTuple):
 
 
 def search(
-    wall: Wall, start: Deformation, first: Load, last: Load, options: Options
+    balance: AbstractBalance,
+    start: Deformation,
+    options: Options,
+    *,
+    inexact: float = 0.0,
+    progress: Callable[[float], Any] | None = None,
 ) -> tuple[Deformation, dict[str, Array], Array]:
-    """From equilibrium under the first load to that under the last one.
+    """From the balance at no share of the load, which is known, to that at the whole.
+
+    `inexact` is the share of a correction that may be wrong where an earlier factorisation serves;
+    `progress` is told the share of the load that is done, except inside of compiled code.
 
     **Returns:** the deformation (of the last share of the load that was reached), statistics, and
     a `RESULTS` code.
     """
-    given = jax.tree.leaves((wall, start, first, last, options))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in given):
-        return _in_one_program(wall, start, first, last, options)
-    task, way = _begin(wall, start, first, last, options)
-    # Only with inertia, which makes factors of another time good ones. At rest, hearts of several
-    # materials then stopped at a hundredth of a load that they bear.
-    inexact = 0.0 if last.motion is None else _INEXACT
+    task, sparsity = _Task(balance, options), balance.wall.sparsity
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((task, start))):
+        return _in_one_program(task, start)
+    way = _begin(task, start)
     while way.code == RESULTS.successful and way.done < 1:
         if way.fresh:
             way = _with_stiffness(task, way)
-        trial, sound, right, force = _tried(task, way)
-        u = wall.sparsity.solve_here(way.matrix, force, rtol=inexact)
-        way = _judged(task, way, trial, sound, solved(wall, task.cells, way.coupling, right, u))
+        trial, right, force = _tried(task, way)
+        way = _judged(task, way, trial, right, sparsity.solve_here(way.matrix, force, rtol=inexact))
+        if progress is not None:
+            progress(float(way.done))
     return _end(task, way)
 
 
 @eqx.filter_jit
-def _in_one_program(
-    wall: Wall, start: Deformation, first: Load, last: Load, options: Options
-) -> tuple[Deformation, dict[str, Array], Array]:
-    task, way = _begin(wall, start, first, last, options)
-
+def _in_one_program(task: _Task, start: Deformation) -> tuple[Deformation, dict[str, Array], Array]:
     def unfinished(way: _Way) -> Array:
         return (way.done < 1) & (way.code == RESULTS.successful)
 
     def advance(way: _Way) -> _Way:
         way = jax.lax.cond(way.fresh, lambda w: _with_stiffness(task, w), lambda w: w, way)
-        trial, sound, right, _ = _tried(task, way)
-        after = solve(wall, task.cells, way.coupling, way.matrix, right)
-        return _judged(task, way, trial, sound, after)
+        trial, right, force = _tried(task, way)
+        u = task.balance.wall.sparsity.solve(way.matrix, force)
+        return _judged(task, way, trial, right, u)
 
-    return _end(task, jax.lax.while_loop(unfinished, advance, way))
+    return _end(task, jax.lax.while_loop(unfinished, advance, _begin(task, start)))
 
 
 @eqx.filter_jit
-def _begin(
-    wall: Wall, start: Deformation, first: Load, last: Load, options: Options
-) -> tuple[_Task, _Way]:
-    task = _Task(wall, Cells(wall), first, last, options)
-    shapes = jax.eval_shape(lambda: Coupling(wall, task.cells, start))
+def _begin(task: _Task, start: Deformation) -> _Way:
+    balance = task.balance
     no, none, zero = jnp.array(False), jnp.array(0), jnp.zeros(())
+    shapes = jax.eval_shape(lambda: balance.linearised(balance.load(zero), start))
+    matrix, coupling = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     way = _Way(
         at=start,
         correction=jax.tree.map(jnp.zeros_like, start),
-        matrix=jnp.zeros((len(wall.pairs), 3, 3)),
-        coupling=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes),
+        matrix=matrix,
+        coupling=coupling,
         damping=jnp.ones(()),
         stale=no,
         fresh=jnp.array(True),
@@ -141,7 +174,7 @@ def _begin(
         share=zero,
         done=zero,
         before=zero,
-        step=jnp.asarray(options.step, float),
+        step=jnp.asarray(task.options.step, float),
         there=start,
         former=start,
         code=jnp.array(int(RESULTS.successful)),
@@ -150,29 +183,31 @@ def _begin(
         cuts=none,
         steps=none,
     )
-    return task, _onward(task, way)
+    return _onward(task, way)
 
 
 @eqx.filter_jit
 def _with_stiffness(task: _Task, way: _Way) -> _Way:
-    coupling = Coupling(task.wall, task.cells, way.at)
-    matrix = stiffness(task.wall, task.cells, coupling, task.load(way.share), way.at)
+    matrix, coupling = task.balance.linearised(task.balance.load(way.share), way.at)
     return way._replace(coupling=coupling, matrix=matrix, factorisations=way.factorisations + 1)
 
 
 @eqx.filter_jit
-def _tried(task: _Task, way: _Way) -> tuple[Deformation, Array, Deformation, Array]:
+def _tried(task: _Task, way: _Way) -> tuple[Deformation, Deformation, Array]:
     """A step along the correction, or none where that is not made yet; what is out of balance."""
     trial = _plus(way.at, way.correction, jnp.where(way.fresh, 0.0, way.damping))
-    sound = least_volume(task.wall, task.cells, trial.displacement) > 0
-    left = residual(task.wall, task.cells, task.load(way.share), trial)
+    left = task.balance.residual(task.balance.load(way.share), trial)
     right = jax.tree.map(jnp.negative, left)
-    return trial, sound, right, before_solve(task.wall, task.cells, way.coupling, right)
+    return trial, right, task.balance.before_solve(way.coupling, right)
 
 
 @eqx.filter_jit
-def _judged(task: _Task, way: _Way, trial: Deformation, sound: Array, after: Deformation) -> _Way:
+def _judged(
+    task: _Task, way: _Way, trial: Deformation, right: Deformation, displacement: Array
+) -> _Way:
     """Goes to the trial if the correction after it is shorter, else damps it more."""
+    after = task.balance.solved(way.coupling, right, displacement)
+    sound = task.balance.least_volume(trial) > 0
     size = _size(after)
     made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
     bad = ~(sound & (size < _FAR * task.options.size))
@@ -193,7 +228,7 @@ def _tested(task: _Task, way: _Way, trial: Deformation, after: Deformation, soun
     shorter = size <= (1 - way.damping / 4) * before
     # Where nothing is left to correct, both are roundings.
     tiny = (size <= task.options.rtol * task.options.size) & (way.damping == 1)
-    rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.cells.measure))
+    rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.balance.measure()))
     pressure = 1e2 * task.options.rtol * _greatest(trial.pressure) + rounding
     ended = tiny & sound & (_greatest(after.pressure) <= pressure)
     good = sound & (shorter | tiny) & jnp.isfinite(size)
@@ -229,7 +264,7 @@ def _reached(task: _Task, way: _Way) -> _Way:
 
 def _cut(task: _Task, way: _Way) -> _Way:
     step = (way.share - way.done) / 4
-    code = jnp.where(step < task.options.least, RESULTS.no_equilibrium, way.code)
+    code = jnp.where(step < task.options.least, int(task.balance.failure), way.code)
     return _onward(task, way._replace(step=step, code=code, cuts=way.cuts + 1), trust=0.0)
 
 
@@ -241,7 +276,9 @@ def _onward(task: _Task, way: _Way, trust: float = 1.0) -> _Way:
     known = way.done > way.before
     ratio = jnp.where(known, (share - way.done) / jnp.where(known, way.done - way.before, 1), 0)
     guess = jax.tree.map(lambda a, b: a + trust * ratio * (a - b), way.there, way.former)
-    held = jnp.where(task.wall.fixed, task.load(share).displacement, guess.displacement)
+    held = jnp.where(
+        task.balance.wall.fixed, task.balance.load(share).displacement, guess.displacement
+    )
     return way._replace(
         at=Deformation(held, guess.pressure),
         share=share,
@@ -261,7 +298,7 @@ def _end(task: _Task, way: _Way) -> tuple[Deformation, dict[str, Array], Array]:
         "cuts": way.cuts,
         "corrections": way.corrections,
         "factorisations": way.factorisations,
-        "least_volume": least_volume(task.wall, task.cells, way.there.displacement),
+        "least_volume": task.balance.least_volume(way.there),
     }
     return way.there, stats, way.code
 

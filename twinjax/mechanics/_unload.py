@@ -20,8 +20,8 @@ from twinjax.mechanics._inverse import (
     inverse_stiffness,
     wall_pressure,
 )
-from twinjax.mechanics._search import Options
-from twinjax.mechanics._unload_search import search_rest
+from twinjax.mechanics._rest import rest_of
+from twinjax.mechanics._search import Options, search
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 
@@ -102,7 +102,7 @@ def _at_rest(wall: Wall, loaded: Deformation) -> Unloaded:
 @eqx.filter_custom_jvp
 def _inverse(problem: Any, options: Options, progress: Any) -> Any:
     wall, load = problem
-    return search_rest(wall, load, options, progress)
+    return search(rest_of(wall, load), wall.at_rest(), options, progress=progress)
 
 
 @_inverse.def_jvp
