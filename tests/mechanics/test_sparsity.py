@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from scipy.sparse.linalg import spsolve
 
 from twinjax.geometry import slab
-from twinjax.mechanics import Quadratic, _sparsity
+from twinjax.mechanics import Quadratic, _fronts, _sparsity
 from twinjax.mechanics._dissection import nested_dissection
 from twinjax.mechanics._sparsity import Sparsity, krylov
 
 
-@pytest.fixture(scope="module")
-def case():
+@pytest.fixture(scope="module", params=["general", "symmetric"])
+def case(request):
     elements = Quadratic(slab((2.0, 1.0, 1.0), 0.5))
     held = np.zeros((len(elements.points), 3), bool)
     held[elements.mask(1)] = True
@@ -23,9 +24,17 @@ def case():
     row, column = np.divmod(sparsity.pairs, sparsity.count)
     values = rng.standard_normal((sparsity.blocks, 3, 3))
     values[row == column] += 400 * np.eye(3)
+    if request.param == "symmetric":
+        values = symmetric(sparsity, values)
     dense = np.zeros((sparsity.count, 3, sparsity.count, 3))
     dense[row, :, column, :] = values
     return sparsity, held, values, dense.reshape(3 * sparsity.count, -1)
+
+
+def symmetric(sparsity, values):
+    row, column = np.divmod(sparsity.pairs, sparsity.count)
+    other = np.searchsorted(sparsity.pairs, column * sparsity.count + row)
+    return (values + values[other].transpose(0, 2, 1)) / 2
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -66,6 +75,36 @@ def test_the_last_factors_are_kept(case):
     assert sparsity._held[0][1] is kept
     sparsity.solve(jnp.asarray(2 * values), right)
     assert sparsity._held[0][1] is not kept
+
+
+@pytest.mark.parametrize("kind", ["general", "symmetric"])
+@pytest.mark.parametrize("rows", [7, 256])
+def test_many_parts_on_any_number_of_processors(kind, rows, monkeypatch):
+    """Parts of parts, with rims longer than what a processor takes at a time."""
+    elements = Quadratic(slab((3.0, 1.0, 1.0), 0.25))
+    held = np.zeros((len(elements.points), 3), bool)
+    held[elements.mask(1)] = True
+    sparsity = Sparsity(np.asarray(elements.cells), held)
+    row, column = np.divmod(sparsity.pairs, sparsity.count)
+    values = np.random.default_rng(0).standard_normal((sparsity.blocks, 3, 3))
+    values[row == column] += 40 * np.eye(3)
+    values = symmetric(sparsity, values) if kind == "symmetric" else values
+    assert len(sparsity.fronts.fronts) > 30
+    assert sparsity.fronts._symmetric(values) == (kind == "symmetric")
+    right = np.where(held, 0.0, np.random.default_rng(1).standard_normal(held.shape))
+    matrix, free = sparsity.matrix(values), ~held
+    monkeypatch.setattr(_fronts, "_ROWS", rows)
+    for transpose in (False, True):
+        expected = np.zeros(held.shape)
+        expected[free] = spsolve(matrix.T.tocsc() if transpose else matrix, right[free])
+        answers = []
+        for processors in (1, 3):
+            monkeypatch.setattr(_fronts, "_processors", lambda count=processors: count)
+            factors = sparsity.fronts.factorise(values)
+            answers.append(factors.solve(right.reshape(-1, 1), transpose=transpose))
+        np.testing.assert_array_equal(*answers)
+        found = np.where(free, answers[0].reshape(held.shape), 0.0)
+        np.testing.assert_allclose(found, expected, atol=1e-11)
 
 
 def test_single_precision_solves_roughly(case):

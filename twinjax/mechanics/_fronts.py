@@ -6,43 +6,64 @@ Duff and Reid 1983, ACM Trans Math Softw 9:302. Of each part of a nested dissect
     ( C  D )
 
 gathers entries of the whole and what the parts below have left; A = L U is factorised with row
-interchanges within the part, B becomes L⁻¹ B and C becomes C U⁻¹, and D - C B is left to the part
-above. Nearly all arithmetic is products of dense matrices. No rows change places between parts:
-that suits stiffness matrices, which are definite or close to it.
+interchanges within the part, C becomes C A⁻¹, and D - C A⁻¹ B is left to the part above. Nearly all
+arithmetic is products of dense matrices. No rows change places between parts: that suits stiffness
+matrices, which are definite or close to it. Of a symmetric matrix only what is on and below the
+diagonal is computed.
+
+Processors share the parts that wait for no other, and the rows of large ones; each computes with
+one thread of BLAS. Results do not depend on how many there are.
 """
 
+import concurrent.futures
 import contextlib
 import functools
+import heapq
+import itertools
+import os
+import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg.blas import get_blas_funcs
 from scipy.linalg.lapack import get_lapack_funcs
 from threadpoolctl import ThreadpoolController
 
 from twinjax.mechanics._dissection import Part
 
-_LARGE = 1500  # rows of a dense matrix from which several threads are worth their while
+_ROWS = 256  # of a rim, that a processor takes at a time
+_RUN = 600  # entries from which adding them in place is faster than by the numbers of rows
+_ROUNDING = 1e-13  # of the largest entry, by which a symmetric matrix is not symmetric
 
 
 class _Front(NamedTuple):
     own: Int[np.ndarray, " own"]  # degrees of freedom
     rim: Int[np.ndarray, " rim"]
     source: Int[np.ndarray, " entry"]  # which values go
-    place: Int[np.ndarray, " entry"]  # where, columns one after the other
-    below: tuple[tuple[int, Int[np.ndarray, " rim_below"]], ...]
+    place: Int[np.ndarray, " entry"]  # where, in A, C and B one after the other
+    lower: int  # so many of them, the first, are not in B
+    below: tuple[tuple[int, Int[np.ndarray, " rim_below"]], ...]  # rows in increasing order
+
+
+class _Part(NamedTuple):
+    lu: Float[np.ndarray, "own own"]  # of the transpose of A, as LAPACK has it
+    swaps: Int[np.ndarray, " own"]
+    low: Float[np.ndarray, "rim own"]  # C A⁻¹
+    right: Float[np.ndarray, "own rim"] | None  # B; None where the matrix is symmetric
 
 
 class Fronts:
     """Where values go in the dense matrices: found once a pattern.
 
-    **Arguments:** parts of a graph; the nodes `row` and `column` of each block of three by three;
-    `held` (node, 3) whether a component is held: its row and column are those of the identity.
+    **Arguments:** parts of a graph; the nodes `row` and `column` of each block of three by three,
+    sorted by both; `held` (node, 3) whether a component is held: its row and column are those of
+    the identity.
     """
 
     def __init__(self, parts: list[Part], row: np.ndarray, column: np.ndarray, held: np.ndarray):
         count = len(held)
+        self._mirror = np.searchsorted(row * count + column, column * count + row)
         owner = np.empty(count, np.int64)
         for number, part in enumerate(parts):
             owner[part.nodes] = number
@@ -56,15 +77,16 @@ class Fronts:
             nodes = np.concatenate([part.nodes, part.rim])
             at[nodes] = np.arange(len(nodes))
             blocks = order[ends[number] : ends[number + 1]]
+            blocks = blocks[np.argsort(owner[column[blocks]] > number, kind="stable")]
             i = 3 * at[row[blocks]][:, None, None] + three[None, :, None]
             k = 3 * at[column[blocks]][:, None, None] + three[None, None, :]
             source = 9 * blocks[:, None, None] + 3 * three[None, :, None] + three[None, None]
             free = ~(held[row[blocks]][:, :, None] | held[column[blocks]][:, None, :])
             below = tuple((b, _degrees(at[parts[b].rim])) for b in part.below)
-            place = i + 3 * len(nodes) * k
-            known.append(
-                _Front(_degrees(part.nodes), _degrees(part.rim), source[free], place[free], below)
-            )
+            own, rim = _degrees(part.nodes), _degrees(part.rim)
+            place = _place(i, k, len(own), len(rim))[free]
+            lower = int(np.searchsorted(place >= len(own) * (len(own) + len(rim)), True))
+            known.append(_Front(own, rim, source[free], place, lower, below))
         self.fronts = known
         self.held = held.ravel()
 
@@ -73,74 +95,201 @@ class Fronts:
     ) -> "Factors":
         """Factors in numbers of a kind. Raises `RuntimeError` where a part is singular."""
         flat: np.ndarray = np.ascontiguousarray(values, kind).ravel()
-        (getrf,) = get_lapack_funcs(("getrf",), dtype=kind)
-        (trsm,) = get_blas_funcs(("trsm",), dtype=kind)
+        symmetric = self._symmetric(values)
         waiting: dict[int, np.ndarray] = {}
-        done: list[tuple[np.ndarray, ...]] = []
-        for number, front in enumerate(self.fronts):
-            own, size = len(front.own), len(front.own) + len(front.rim)
-            store: np.ndarray = np.zeros(size * size, kind)
-            store[front.place] = flat[front.source]
-            matrix = store.reshape(size, size).T  # columns one after the other, as LAPACK has them
+        done: list[_Part | None] = [None] * len(self.fronts)
+
+        def work(number: int, share: Callable) -> None:
+            front = self.fronts[number]
+            own, rim = len(front.own), len(front.rim)
+            entries = slice(front.lower if symmetric else None)
+            store: np.ndarray = np.zeros(own * (own + (1 if symmetric else 2) * rim), kind)
+            store[front.place[entries]] = flat[front.source[entries]]
+            a, c, b = np.split(store, [own * own, own * (own + rim)])
+            matrix = _Matrix(
+                a.reshape(own, own),
+                None if symmetric else b.reshape(own, rim),
+                c.reshape(rim, own),
+                np.zeros((rim, rim), kind),
+            )
             fixed = np.flatnonzero(self.held[front.own])
-            matrix[fixed, fixed] = 1.0
+            matrix.a[fixed, fixed] = 1.0
             for which, at in front.below:
-                _add(matrix, at, waiting.pop(which))
-            if not own:
-                done.append(())
-                waiting[number] = matrix
-                continue
-            with _threads(size):
-                lu, swaps, singular = getrf(np.asfortranarray(matrix[:own, :own]))
-                if singular:
-                    raise RuntimeError("the matrix is singular")
-                rows = _order(swaps)
-                right = trsm(1.0, lu, np.asfortranarray(matrix[:own, own:][rows]), lower=1, diag=1)
-                low = trsm(1.0, lu, np.asfortranarray(matrix[own:, :own]), side=1)
-                done.append((lu, rows, right, low))
-                waiting[number] = matrix[own:, own:] - low @ right
+                matrix.add(at, waiting.pop(which))
+            waiting[number] = matrix.d
+            if own:
+                done[number] = matrix.eliminate(share)
+
+        with _one_thread():
+            _upwards([[which for which, _ in front.below] for front in self.fronts], work)
         return Factors(self.fronts, done, kind)
+
+    def _symmetric(self, values: Float[np.ndarray, "block 3 3"]) -> bool:
+        other = values[self._mirror].transpose(0, 2, 1)
+        return bool(np.abs(values - other).max() <= _ROUNDING * np.abs(values).max())
 
 
 class Factors:
-    """A = L U, part by part."""
+    """The eliminated parts of a matrix."""
 
-    def __init__(self, fronts: list[_Front], parts: list[tuple[np.ndarray, ...]], kind: type):
+    def __init__(self, fronts: list[_Front], parts: list[_Part | None], kind: type):
         self.fronts, self.parts, self.kind = fronts, parts, kind
 
     def solve(
         self, right: Float[np.ndarray, "degree side"], *, transpose: bool = False
     ) -> Float[np.ndarray, "degree side"]:
         """x of A x = right, or Aᵀ x = right."""
-        with _threads(0):
-            return self._solve(np.array(right, self.kind), transpose)
-
-    def _solve(self, x: np.ndarray, transpose: bool) -> np.ndarray:
-        (trsm,) = get_blas_funcs(("trsm",), dtype=self.kind)
-        for front, part in zip(self.fronts, self.parts, strict=True):
-            if not part:
-                continue
-            lu, rows, up, low = part
-            mine = x[front.own]
-            if transpose:
-                mine = trsm(1.0, lu, mine, trans_a=1)
-                x[front.rim] -= up.T @ mine
-            else:
-                mine = trsm(1.0, lu, mine[rows], lower=1, diag=1)
-                x[front.rim] -= low @ mine
-            x[front.own] = mine
-        for front, part in zip(reversed(self.fronts), reversed(self.parts), strict=True):
-            if not part:
-                continue
-            lu, rows, up, low = part
-            later = x[front.rim]
-            if transpose:
-                mine = x[front.own] - low.T @ later
-                found = trsm(1.0, lu, mine, lower=1, diag=1, trans_a=1)
-                x[front.own[rows]] = found
-            else:
-                x[front.own] = trsm(1.0, lu, x[front.own] - up @ later)
+        x: np.ndarray = np.array(right, self.kind)
+        (getrs,) = get_lapack_funcs(("getrs",), dtype=self.kind)
+        pairs = [(f, p) for f, p in zip(self.fronts, self.parts, strict=True) if p is not None]
+        with _one_thread():
+            for front, part in pairs:
+                if transpose and part.right is not None:
+                    x[front.own] = getrs(part.lu, part.swaps, x[front.own])[0]
+                    x[front.rim] -= part.right.T @ x[front.own]
+                else:
+                    x[front.rim] -= part.low @ x[front.own]
+            for front, part in reversed(pairs):
+                if transpose and part.right is not None:
+                    x[front.own] -= part.low.T @ x[front.rim]
+                    continue
+                if part.right is not None:
+                    x[front.own] -= part.right @ x[front.rim]
+                x[front.own] = getrs(part.lu, part.swaps, x[front.own], trans=1)[0]
+                if part.right is None:
+                    x[front.own] -= part.low.T @ x[front.rim]
         return x
+
+
+class _Matrix(NamedTuple):
+    """A part's own rows and columns and those of its rim; without B what is above the diagonal of
+    A and D may be anything."""
+
+    a: Float[np.ndarray, "own own"]
+    b: Float[np.ndarray, "own rim"] | None
+    c: Float[np.ndarray, "rim own"]
+    d: Float[np.ndarray, "rim rim"]
+
+    def add(self, at: Int[np.ndarray, " below"], left: Float[np.ndarray, "below below"]) -> None:
+        """Adds what a part below has left in the rows and columns `at`, which increase."""
+        own = len(self.a)
+        mine = int(np.searchsorted(at, own))
+        upper, lower = _runs(at[:mine], 0), _runs(at[mine:] - own, mine)
+        whole = self.b is not None
+        _add_runs(self.a, left, upper, upper, whole)
+        if self.b is not None:
+            _add_runs(self.b, left, upper, lower, True)
+        _add_runs(self.c, left, lower, upper, True)
+        _add_runs(self.d, left, lower, lower, whole)
+
+    def eliminate(self, share: Callable) -> _Part:
+        """Factorises A, and writes C A⁻¹ over C and D - C A⁻¹ B over D."""
+        a, b, c, d = self
+        getrf, getrs = get_lapack_funcs(("getrf", "getrs"), dtype=a.dtype)
+        if b is None:
+            a[...] = np.tril(a) + np.tril(a, -1).T
+        behind = c.copy().T if b is None else b
+        lu, swaps, singular = getrf(a.T, overwrite_a=True)
+        if singular:
+            raise RuntimeError("the matrix is singular")
+
+        def some(rows: slice) -> None:
+            # A copy, for SciPy counts the interchanges from 1 while it is at work.
+            getrs(lu, swaps.copy(), c[rows].T, overwrite_b=True)
+            columns = slice(rows.stop if b is None else None)
+            d[rows, columns] -= c[rows] @ behind[:, columns]
+
+        share(some, [slice(i, i + _ROWS) for i in range(0, len(d), _ROWS)])
+        return _Part(lu, swaps, c, b)
+
+
+def _runs(at: np.ndarray, first: int) -> list[tuple[slice, slice]]:
+    """From which of neighbouring rows, counted from `first`, to which."""
+    edges = [0, *(1 + np.flatnonzero(np.diff(at) != 1)).tolist(), len(at)]
+    return [
+        (slice(first + s, first + e), slice(int(at[s]), int(at[s]) + e - s))
+        for s, e in itertools.pairwise(edges)
+        if s < e
+    ]
+
+
+def _add_runs(block: np.ndarray, left: np.ndarray, rows: list, columns: list, whole: bool) -> None:
+    """Adds runs of columns to runs of rows, those above the diagonal only if it is `whole`."""
+    if not rows or not columns:
+        return
+    entries = (rows[-1][0].stop - rows[0][0].start) * (columns[-1][0].stop - columns[0][0].start)
+    short = len(rows) * len(columns) * _RUN > entries
+    if short:
+        every = np.concatenate([np.arange(to.start, to.stop) for _, to in rows])
+    for from_columns, to_columns in columns:
+        if short:
+            start = 0 if whole else from_columns.start - rows[0][0].start
+            from_rows = slice(rows[0][0].start + start, rows[-1][0].stop)
+            block[every[start:], to_columns] += left[from_rows, from_columns]
+            continue
+        for from_rows, to_rows in rows:
+            if whole or from_rows.stop > from_columns.start:
+                sum_ = block[to_rows, to_columns]
+                np.add(sum_, left[from_rows, from_columns], out=sum_)
+
+
+def _upwards(below: list[list[int]], work: Callable[[int, Callable], None]) -> None:
+    """Does the work of each part after those below it, on all processors, lowest numbers first.
+
+    Work is given a way to share: a function and a list, of which each processor takes some.
+    """
+    above = {low: number for number, lows in enumerate(below) for low in lows}
+    missing = [len(lows) for lows in below]
+    ready = [number for number, count in enumerate(missing) if not count]
+    left = len(below)
+    failures: list[BaseException] = []
+    changed = threading.Condition()
+
+    def work_on() -> None:
+        nonlocal left
+        while True:
+            with changed:
+                while left and not ready and not failures:
+                    changed.wait()
+                if not left or failures:
+                    return
+                number = heapq.heappop(ready)
+            try:
+                work(number, share)
+            except BaseException as failure:  # raised again where all are awaited
+                with changed:
+                    failures.append(failure)
+                    changed.notify_all()
+                return
+            with changed:
+                left -= 1
+                if number in above:
+                    missing[above[number]] -= 1
+                    if not missing[above[number]]:
+                        heapq.heappush(ready, above[number])
+                changed.notify_all()
+
+    count = _processors()
+    with concurrent.futures.ThreadPoolExecutor(count) as helpers:
+
+        def share(some: Callable, pieces: list) -> None:
+            # One piece less than others can take is not worth handing over.
+            for _ in helpers.map(some, pieces) if len(pieces) > 1 else map(some, pieces):
+                pass
+
+        workers = [threading.Thread(target=work_on) for _ in range(count)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    if failures:
+        raise failures[0]
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache
@@ -148,14 +297,12 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _threads(rows: int) -> contextlib.AbstractContextManager:
-    """One thread for a small dense matrix, as many as there are for a large one.
+def _one_thread() -> contextlib.AbstractContextManager:
+    """BLAS with one thread.
 
     The threads of OpenBLAS wait for each other without rest: where other programs keep them from
     their processors, many small products with two took thirty times as long as with one.
     """
-    if rows >= _LARGE:
-        return contextlib.nullcontext()
     return _controller().limit(limits=1, user_api="blas")
 
 
@@ -163,19 +310,7 @@ def _degrees(nodes: np.ndarray) -> np.ndarray:
     return (3 * nodes[:, None] + np.arange(3)[None]).ravel()
 
 
-def _order(swaps: np.ndarray) -> np.ndarray:
-    """The order of rows after LAPACK's interchanges."""
-    rows = np.arange(len(swaps))
-    for one, other in enumerate(swaps):
-        rows[one], rows[other] = rows[other], rows[one]
-    return rows
-
-
-def _add(matrix: np.ndarray, at: np.ndarray, left: np.ndarray) -> None:
-    """Adds what a part has left; runs of neighbouring columns are copied as they are."""
-    starts = np.flatnonzero(np.diff(at, prepend=-2) != 1)
-    ends = np.append(starts[1:], len(at))
-    into, what = matrix.T, left.T
-    for start, end in zip(starts, ends, strict=True):
-        here = slice(at[start], at[start] + end - start)
-        into[at, here] += what[:, start:end]
+def _place(i: np.ndarray, k: np.ndarray, own: int, rim: int) -> np.ndarray:
+    """Where row i and column k are in A, C and B one after the other, each row by row."""
+    above = np.where(k < own, i * own + k, own * (own + rim) + i * rim + (k - own))
+    return np.where(i < own, above, own * own + (i - own) * own + k)
