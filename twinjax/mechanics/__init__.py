@@ -6,21 +6,23 @@ from twinjax.mechanics._deform import deform
 from twinjax.mechanics._elements import Quadratic
 from twinjax.mechanics._ellipsoid import Ellipsoid
 from twinjax.mechanics._energy import AbstractEnergy, Strain
+from twinjax.mechanics._filled import Inflated
 from twinjax.mechanics._guccione import Guccione
 from twinjax.mechanics._holzapfel_ogden import HolzapfelOgden
-from twinjax.mechanics._inflate import Inflated, inflate
+from twinjax.mechanics._inflate import inflate
 from twinjax.mechanics._mooney_rivlin import MooneyRivlin
 from twinjax.mechanics._move import Moving, move
-from twinjax.mechanics._segment_strain import WallStrain, segment_strain, strain
+from twinjax.mechanics._segment_strain import WallStrain, fibre_stretch, segment_strain, strain
 from twinjax.mechanics._springs import Springs
 from twinjax.mechanics._unload import Unloaded, unload
 from twinjax.mechanics._usyk import Usyk
 from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
-from twinjax.mechanics._wall import Deformation, Load, Motion, Wall
+from twinjax.mechanics._wall import Contraction, Deformation, Load, Motion, Wall
 
 __all__ = [
     "AbstractEnergy",
     "AbstractVolumeLaw",
+    "Contraction",
     "Deformation",
     "Ellipsoid",
     "Guccione",
@@ -42,6 +44,7 @@ __all__ = [
     "at_points",
     "carried",
     "deform",
+    "fibre_stretch",
     "inflate",
     "move",
     "segment_strain",

@@ -34,6 +34,14 @@ def residual(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformati
     return Deformation(jnp.where(wall.fixed, held, force), whole.pressure)
 
 
+def push(wall: Wall, displacement: Float[Array, "node 3"]) -> Float[Array, "cavity node 3"]:
+    """The derivative of the residual by the pressure in each cavity [mm²]."""
+    where = wall.elements.points + displacement
+    none = jnp.zeros_like(where)
+    each = [none.at[facets].add(_push(where[facets])) for facets in wall.cavities]
+    return jnp.where(wall.fixed[None], 0.0, jnp.stack(each))
+
+
 def _push(corners: Float[Array, "facet m 3"]) -> Float[Array, "facet m 3"]:
     """∫ Nᵢ n da over each facet [mm²], n being the wall's outward normal."""
     ref = _rule(corners.shape[1])

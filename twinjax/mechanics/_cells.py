@@ -2,12 +2,14 @@
 
 With H = ∂u/∂X in the axes Q of the tissue, F = Q + H maps them into space, and a cell's energy is
 
-    Π = ∫ W(E) + T E_ff + p (J - 1) - U*(p),   E = ½ (FᵀF - 1),  J = det F.
+    Π = ∫ W(E) + T E_ff + P(λ) + p (J - 1) - U*(p),   E = ½ (FᵀF - 1),  J = det F,
 
-Its first derivatives by u and by the pressures' coefficients are the residuals here; of its second
-ones, P = ∂/∂H has the slope A = ∂P/∂H, nine by nine at every point of quadrature, which is
-contracted with gradients of shape functions. Pressures are eliminated cell by cell:
-K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and D = ∫ ψψᵀ dJ*/dp, so the stiffness stays symmetric.
+with P the potential of a contraction at the fibre's stretch λ. The first derivatives by u and by
+the pressures' coefficients are the residuals here. The second ones by E, six by six at every point
+of quadrature, are those of the energy by automatic differentiation, J being √det C; with
+∂E/∂u = sym(Fᵀ ∂H/∂u) they give K, to which the stress adds what it does where H turns. Pressures
+are eliminated cell by cell: K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and D = ∫ ψψᵀ dJ*/dp, so the stiffness
+stays symmetric.
 
 Cells come in chunks that fit into the processor's cache, and each adds to the result.
 """
@@ -61,6 +63,9 @@ def _modes(wall: Wall, measure: Array) -> Array:
 
 Nine = tuple[Array, ...]
 
+_AXES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of the components of strain
+_COUNT = (1, 1, 1, 2, 2, 2)  # of equal components
+
 
 def _strain(h: Nine, q: Nine) -> tuple[Strain, Array]:
     """E of H in the axes Q (both by rows), without losing digits where H is small; and J."""
@@ -83,20 +88,28 @@ def _strain(h: Nine, q: Nine) -> tuple[Strain, Array]:
     return strain, volume
 
 
-def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Nine:
-    """P = ∂/∂H, nine arrays, and F η dE/dt where the wall moves."""
+def _energy(c: "_Chunk", strain: Strain, pressure: Array) -> Array:
+    """Π per volume but for U*, in which J is √det C.
 
-    def total(*h: Array) -> Array:
-        strain, volume = _strain(h, q)
-        # A part turned inside out has the strain of its mirror image: the search looks at J.
-        passive = c.energy.density(strain) + c.local / 4 * (volume**2 - 2 * jnp.log(volume))
-        return jnp.sum(passive + c.tension * strain.ff + pressure * volume)
+    A part turned inside out has the energy of its mirror image: the search looks at J.
+    """
+    squared = strain.squared_volume()
+    own = c.local / 4 * (squared - jnp.log(squared))
+    total = c.energy.density(strain) + own + c.tension * strain.ff + pressure * jnp.sqrt(squared)
+    return total if c.contraction is None else total + c.contraction.potential(strain)
 
-    stress = jax.grad(total, range(9))(*h)
+
+def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Strain:
+    """∂Π/∂E, where off the diagonal both of two equal components count, and η dE/dt likewise."""
+
+    def total(strain: Strain) -> Array:
+        return jnp.sum(_energy(c, strain, pressure))
+
+    stress = jax.grad(total)(_strain(h, q)[0])
     if c.rate is None:
         return stress
     f = [one + two for one, two in zip(q, h, strict=True)]
-    speed = [c.rate * one + two for one, two in zip(h, c.drift, strict=True)]
+    speed = [c.rate * one + two for one, two in zip(h, _nine(c.drift), strict=True)]
 
     def slowed(a: int, b: int) -> Array:
         """η dE/dt."""
@@ -105,12 +118,15 @@ def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Nine:
             total = total + f[i + a] * speed[i + b] + speed[i + a] * f[i + b]
         return c.viscosity / 2 * total
 
-    whole = []
-    for i in (0, 3, 6):
-        for a in range(3):
-            drag = sum((f[i + b] * slowed(b, a) for b in range(3)), jnp.zeros_like(pressure))
-            whole.append(stress[i + a] + drag)
-    return tuple(whole)
+    return Strain(
+        *(s + k * slowed(a, b) for s, k, (a, b) in zip(stress, _COUNT, _AXES, strict=True))
+    )
+
+
+def _matrix(stress: Strain) -> list[list[Array]]:
+    """The second Piola-Kirchhoff stress."""
+    fs, fn, sn = stress.fs / 2, stress.fn / 2, stress.sn / 2
+    return [[stress.ff, fs, fn], [fs, stress.ss, sn], [fn, sn, stress.nn]]
 
 
 def _nine(matrix: Array) -> Nine:
@@ -131,6 +147,7 @@ class _Chunk(eqx.Module):
     energy: Any
     local: Array
     viscosity: Array
+    contraction: Any = None
     rate: Array | None = None
     drift: Any = None
 
@@ -160,6 +177,7 @@ def _chunks(
         wall.energy.along(1),
         wall.volume.local,
         wall.viscosity,
+        load.contraction,
     )
 
     def cut(number: Any) -> tuple[_Chunk, Array, Array]:
@@ -174,7 +192,7 @@ def _chunks(
         new = (index >= number * size).astype(cells.measure.dtype)
         mine = eqx.tree_at(lambda c: c.measure, mine, mine.measure * new[:, None])
         if load.motion is not None:
-            drift = _nine(mine.gradient(load.motion.drift))
+            drift = mine.gradient(load.motion.drift)
             mine = dataclasses.replace(mine, rate=load.motion.rate, drift=drift)
         return mine, index, new
 
@@ -190,8 +208,14 @@ def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deform
         gradient = c.gradient(at.displacement)
         p = jnp.einsum("cqm,cm->cq", c.modes, c.pressure)
         h, q = _nine(gradient), _nine(c.frames)
-        stress = jnp.stack(_stress(c, h, q, p), axis=-1)
-        stress = (stress * c.measure[..., None]).reshape(*c.measure.shape, 3, 3)
+        inside = _matrix(_stress(c, h, q, p))
+        f = [one + two for one, two in zip(q, h, strict=True)]
+        both = [
+            sum(f[i + b] * inside[b][a] for b in range(3)) * c.measure
+            for i in (0, 3, 6)
+            for a in range(3)
+        ]
+        stress = jnp.stack(both, axis=-1).reshape(*c.measure.shape, 3, 3)
         force = jnp.einsum("cqiA,cqaA->cai", stress, c.slopes)
         if load.motion is not None:
             heavy = wall.density * load.motion.inertia * _masses(wall, c)
@@ -259,6 +283,21 @@ class Coupling(eqx.Module):
         return jnp.einsum("cqm,cqiA,cqiA->cm", cells.modes, self.slope, gradient)
 
 
+def _follow(f: Array, slopes: Array) -> Array:
+    """How strain follows displacements (cell, q, 6, 3 n), component after component.
+
+    `f` (cell, q, 3, 3) is F and `slopes` (cell, q, 3, n) those of the shape functions.
+    """
+
+    def both(a: int, b: int) -> Array:
+        found = f[..., :, a, None] * slopes[..., None, b, :]
+        if a != b:
+            found = (found + f[..., :, b, None] * slopes[..., None, a, :]) / 2
+        return found.reshape(*f.shape[:2], -1)
+
+    return jnp.stack([both(a, b) for a, b in _AXES], axis=2)
+
+
 def cell_stiffness(
     wall: Wall, cells: Cells, coupling: Coupling, load: Load, at: Deformation
 ) -> Float[Array, "block 3 3"]:
@@ -267,32 +306,43 @@ def cell_stiffness(
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, _ = cut(number)
-        h, q = _nine(c.gradient(at.displacement)), _nine(c.frames)
+        gradient = c.gradient(at.displacement)
+        h, q = _nine(gradient), _nine(c.frames)
         p = jnp.einsum("cqm,cm->cq", c.modes, c.pressure)
+        strain = _strain(h, q)[0]
 
         def along(direction: Array) -> Array:
-            def stress(*at: Array) -> Nine:
-                return _stress(c, at, q, p)
+            def slope(strain: Strain) -> Strain:
+                return jax.grad(lambda e: jnp.sum(_energy(c, e, p)))(strain)
 
-            ahead = [jnp.broadcast_to(d, p.shape) for d in direction]
-            return jnp.stack(jax.jvp(stress, h, tuple(ahead))[1])
+            ahead = Strain(*(jnp.broadcast_to(d, p.shape) for d in direction))
+            return jnp.stack(jax.jvp(slope, (strain,), (ahead,))[1])
 
-        # One program for nine directions: written out they take three times as long to compile.
-        slope = jax.vmap(along)(jnp.eye(9, dtype=p.dtype))  # k B, i A, cell, q
-        slope = jnp.moveaxis(slope * c.measure[None, None], (0, 1), (3, 2))
-        slope = slope.reshape(*c.measure.shape, 3, 3, 3, 3)  # i, A, k, B
-        n = c.nodes.shape[1]
-        half = sum(c.slopes[..., a, None, None, None] * slope[:, :, None, :, a] for a in range(3))
-        # half: cell, q, a, i, k, B
-        half = jnp.moveaxis(half, 1, -2).reshape(len(index), n * 9, -1)
-        other = jnp.moveaxis(c.slopes, 2, 1).reshape(len(index), n, -1)
-        local = jnp.einsum("cxy,cby->cxb", half, other).reshape(-1, n, 3, 3, n)
-        local = jnp.moveaxis(local, -1, 2)  # cell, a, b, i, k
-
+        # One program for six directions: written out they take longer to compile.
+        slope = jax.vmap(along)(jnp.eye(6, dtype=p.dtype)) * c.measure[None, None]
+        slopes = jnp.swapaxes(c.slopes, 2, 3)
+        left = _follow(c.frames + gradient, slopes)
+        right = jnp.einsum("mkcq,cqkx->cqmx", slope, left)
+        if c.rate is not None:
+            sped = _follow(c.rate * gradient + c.drift, slopes) + c.rate * left
+            weight = c.viscosity * c.measure[:, :, None] * jnp.asarray(_COUNT, p.dtype)[None, None]
+            right = right + weight[..., None] * sped
         volume = coupling.slope[index] * (c.measure != 0)[..., None, None]
-        g = jnp.einsum("cqm,cqiA,cqaA->cmai", c.modes, volume, c.slopes)
-        stiff = jnp.einsum("cmk,ckbj->cmbj", coupling.give[index], g)
-        local = local + jnp.einsum("cmai,cmbk->cabik", g, stiff)
+        g = jnp.einsum("cqiA,cqAa->cqia", volume, slopes).reshape(*left.shape[:2], -1)
+        g = jnp.einsum("cqm,cqx->cmx", c.modes, g)
+        stiff = jnp.einsum("cmk,ckx->cmx", coupling.give[index], g)
+
+        def rows(points: Array, modes: Array) -> Array:
+            return jnp.concatenate([points.reshape(len(index), -1, points.shape[-1]), modes], 1)
+
+        local = jnp.einsum("crx,cry->cxy", rows(left, g), rows(right, stiff))
+        n = c.nodes.shape[1]
+        local = jnp.transpose(local.reshape(-1, 3, n, 3, n), (0, 2, 4, 1, 3))
+
+        inside = jnp.array(_matrix(_stress(c, h, q, p))) * c.measure[None, None]
+        pulled = jnp.einsum("ABcq,cqBa->cqAa", inside, slopes).reshape(len(index), -1, n)
+        tense = jnp.einsum("cra,crb->cab", slopes.reshape(pulled.shape), pulled)
+        local = local + tense[..., None, None] * jnp.eye(3)[None, None, None]
         if load.motion is not None:
             heavy = wall.density * load.motion.inertia * _masses(wall, c)
             local = local + heavy[..., None, None] * jnp.eye(3)[None, None, None]

@@ -51,7 +51,7 @@ def deform(
     """
     wall.check_held()
     asked = load.on(wall)
-    rest = (wall.at_rest(), Load().on(wall)) if start is None else (start[0], start[1].on(wall))
+    rest = (wall.at_rest(), asked.none(wall)) if start is None else (start[0], start[1].on(wall))
     points = wall.elements.points
     length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
     options = Options(first_step, least_step, max_corrections, rtol, length)

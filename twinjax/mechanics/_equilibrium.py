@@ -25,6 +25,9 @@ class Equilibrium(AbstractBalance):
     def load(self, share: Array) -> Load:
         return jax.tree.map(lambda a, b: (1 - share) * a + share * b, self.first, self.last)
 
+    def deformation(self, at: Deformation) -> Deformation:
+        return at
+
     def residual(self, load: Load, at: Deformation) -> Deformation:
         return residual(self.wall, self.cells, load, at)
 

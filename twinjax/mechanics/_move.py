@@ -134,6 +134,7 @@ def _with_motion(wall: Wall, load: Load, scheme: _Scheme, before: Moving) -> Loa
         load.tension,
         force=dead,
         displacement=load.displacement,
+        contraction=load.contraction,
         motion=motion,
     )
 

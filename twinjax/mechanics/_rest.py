@@ -33,6 +33,9 @@ class Rest(AbstractBalance):
     def load(self, share: Array) -> Load:
         return jax.tree.map(lambda leaf: share * leaf, self.whole)
 
+    def deformation(self, at: Deformation) -> Deformation:
+        return at
+
     def residual(self, load: Load, at: Deformation) -> Deformation:
         return inverse_residual(self.wall, self.image, load, at)
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax._results import RESULTS
-from twinjax.mechanics._wall import Deformation, Load, Wall
+from twinjax.mechanics._wall import Deformation, Wall
 
 _REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
 _LEAST = 1 / 64  # the shortest step along a correction
@@ -51,27 +51,31 @@ class AbstractBalance(eqx.Module):
     failure: eqx.AbstractClassVar[RESULTS]
 
     @abc.abstractmethod
-    def load(self, share: Array) -> Load:
-        """The load at a share of it."""
+    def load(self, share: Array) -> Any:
+        """The load at a share of it; its `displacement` is that of what is held."""
 
     @abc.abstractmethod
-    def residual(self, load: Load, at: Deformation) -> Deformation:
-        """What is out of balance."""
+    def deformation(self, at: Any) -> Deformation:
+        """That of the unknown, which may have more to it."""
 
     @abc.abstractmethod
-    def linearised(self, load: Load, at: Deformation) -> tuple[Float[Array, "block 3 3"], Any]:
+    def residual(self, load: Any, at: Any) -> Any:
+        """What is out of balance, of the same kind as the unknown."""
+
+    @abc.abstractmethod
+    def linearised(self, load: Any, at: Any) -> tuple[Float[Array, "block 3 3"], Any]:
         """The stiffness without pressures, and the coupling."""
 
     @abc.abstractmethod
-    def before_solve(self, coupling: Any, right: Deformation) -> Float[Array, "node 3"]:
+    def before_solve(self, coupling: Any, right: Any) -> Float[Array, "*side node 3"]:
         """What the stiffness is solved with."""
 
     @abc.abstractmethod
-    def solved(self, coupling: Any, right: Deformation, u: Float[Array, "node 3"]) -> Deformation:
-        """The displacement, with the pressure that belongs to it."""
+    def solved(self, coupling: Any, right: Any, u: Float[Array, "*side node 3"]) -> Any:
+        """The displacement, with the pressures that belong to it."""
 
     @abc.abstractmethod
-    def least_volume(self, at: Deformation) -> Float[Array, ""]:
+    def least_volume(self, at: Any) -> Float[Array, ""]:
         """The least volume of a part of the wall over that at rest; below 0 for NaN."""
 
     @abc.abstractmethod
@@ -89,8 +93,8 @@ class _Task(eqx.Module):
 class _Way(NamedTuple):
     """Where the search is: between the share of the load that is done and the one it tries."""
 
-    at: Deformation
-    correction: Deformation
+    at: Any  # the unknown, as are those that follow
+    correction: Any
     matrix: Array
     coupling: Any
     damping: Array
@@ -102,8 +106,8 @@ class _Way(NamedTuple):
     done: Array
     before: Array
     step: Array
-    there: Deformation  # at the share `done`
-    former: Deformation  # at the share `before`
+    there: Any  # at the share `done`
+    former: Any  # at the share `before`
     code: Array
     corrections: Array
     factorisations: Array
@@ -113,18 +117,18 @@ class _Way(NamedTuple):
 
 def search(
     balance: AbstractBalance,
-    start: Deformation,
+    start: Any,
     options: Options,
     *,
     inexact: float = 0.0,
     progress: Callable[[float], Any] | None = None,
-) -> tuple[Deformation, dict[str, Array], Array]:
+) -> tuple[Any, dict[str, Array], Array]:
     """From the balance at no share of the load, which is known, to that at the whole.
 
     `inexact` is the share of a correction that may be wrong where an earlier factorisation serves;
     `progress` is told the share of the load that is done, except inside of compiled code.
 
-    **Returns:** the deformation (of the last share of the load that was reached), statistics, and
+    **Returns:** the unknown (of the last share of the load that was reached), statistics, and
     a `RESULTS` code.
     """
     task, sparsity = _Task(balance, options), balance.wall.sparsity
@@ -142,7 +146,7 @@ def search(
 
 
 @eqx.filter_jit
-def _in_one_program(task: _Task, start: Deformation) -> tuple[Deformation, dict[str, Array], Array]:
+def _in_one_program(task: _Task, start: Any) -> tuple[Any, dict[str, Array], Array]:
     def unfinished(way: _Way) -> Array:
         return (way.done < 1) & (way.code == RESULTS.successful)
 
@@ -156,7 +160,7 @@ def _in_one_program(task: _Task, start: Deformation) -> tuple[Deformation, dict[
 
 
 @eqx.filter_jit
-def _begin(task: _Task, start: Deformation) -> _Way:
+def _begin(task: _Task, start: Any) -> _Way:
     balance = task.balance
     no, none, zero = jnp.array(False), jnp.array(0), jnp.zeros(())
     shapes = jax.eval_shape(lambda: balance.linearised(balance.load(zero), start))
@@ -193,7 +197,7 @@ def _with_stiffness(task: _Task, way: _Way) -> _Way:
 
 
 @eqx.filter_jit
-def _tried(task: _Task, way: _Way) -> tuple[Deformation, Deformation, Array]:
+def _tried(task: _Task, way: _Way) -> tuple[Any, Any, Array]:
     """A step along the correction, or none where that is not made yet; what is out of balance."""
     trial = _plus(way.at, way.correction, jnp.where(way.fresh, 0.0, way.damping))
     left = task.balance.residual(task.balance.load(way.share), trial)
@@ -202,13 +206,11 @@ def _tried(task: _Task, way: _Way) -> tuple[Deformation, Deformation, Array]:
 
 
 @eqx.filter_jit
-def _judged(
-    task: _Task, way: _Way, trial: Deformation, right: Deformation, displacement: Array
-) -> _Way:
+def _judged(task: _Task, way: _Way, trial: Any, right: Any, displacement: Array) -> _Way:
     """Goes to the trial if the correction after it is shorter, else damps it more."""
     after = task.balance.solved(way.coupling, right, displacement)
     sound = task.balance.least_volume(trial) > 0
-    size = _size(after)
+    size = _size(task, after)
     made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
     bad = ~(sound & (size < _FAR * task.options.size))
     tested = _tested(task, way, trial, after, sound)
@@ -223,14 +225,15 @@ def _judged(
     return jax.lax.cond(lost & ~floating, lambda w: _cut(task, w), lambda w: w, way)
 
 
-def _tested(task: _Task, way: _Way, trial: Deformation, after: Deformation, sound: Array) -> _Way:
-    before, size = _size(way.correction), _size(after)
+def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Way:
+    before, size = _size(task, way.correction), _size(task, after)
     shorter = size <= (1 - way.damping / 4) * before
     # Where nothing is left to correct, both are roundings.
     tiny = (size <= task.options.rtol * task.options.size) & (way.damping == 1)
     rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.balance.measure()))
-    pressure = 1e2 * task.options.rtol * _greatest(trial.pressure) + rounding
-    ended = tiny & sound & (_greatest(after.pressure) <= pressure)
+    pressure = 1e2 * task.options.rtol * _greatest(task.balance.deformation(trial).pressure)
+    left = _greatest(task.balance.deformation(after).pressure)
+    ended = tiny & sound & (left <= pressure + rounding)
     good = sound & (shorter | tiny) & jnp.isfinite(size)
     enough = good & (way.damping == 1) & ((size <= _REUSE * before) | tiny)
     # Pressures that lag behind want a stiffness of their own.
@@ -277,10 +280,12 @@ def _onward(task: _Task, way: _Way, trust: float = 1.0) -> _Way:
     ratio = jnp.where(known, (share - way.done) / jnp.where(known, way.done - way.before, 1), 0)
     guess = jax.tree.map(lambda a, b: a + trust * ratio * (a - b), way.there, way.former)
     held = jnp.where(
-        task.balance.wall.fixed, task.balance.load(share).displacement, guess.displacement
+        task.balance.wall.fixed,
+        task.balance.load(share).displacement,
+        task.balance.deformation(guess).displacement,
     )
     return way._replace(
-        at=Deformation(held, guess.pressure),
+        at=eqx.tree_at(lambda at: task.balance.deformation(at).displacement, guess, held),
         share=share,
         damping=jnp.ones_like(way.damping),
         fresh=jnp.array(True),
@@ -291,7 +296,7 @@ def _onward(task: _Task, way: _Way, trust: float = 1.0) -> _Way:
 
 
 @eqx.filter_jit
-def _end(task: _Task, way: _Way) -> tuple[Deformation, dict[str, Array], Array]:
+def _end(task: _Task, way: _Way) -> tuple[Any, dict[str, Array], Array]:
     stats = {
         "load": way.done,
         "load_steps": way.steps,
@@ -303,7 +308,7 @@ def _end(task: _Task, way: _Way) -> tuple[Deformation, dict[str, Array], Array]:
     return way.there, stats, way.code
 
 
-def _plus(at: Deformation, correction: Deformation, share: Any) -> Deformation:
+def _plus(at: Any, correction: Any, share: Any) -> Any:
     return jax.tree.map(lambda a, b: a + share * b, at, correction)
 
 
@@ -311,9 +316,10 @@ def _where(which: Array, one: Any, other: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(which, a, b), one, other)
 
 
-def _size(correction: Deformation) -> Float[Array, ""]:
+def _size(task: _Task, correction: Any) -> Float[Array, ""]:
     """The greatest displacement [mm] of any node."""
-    return jnp.sqrt(_greatest(jnp.sum(correction.displacement**2, axis=1)))
+    moves = task.balance.deformation(correction).displacement
+    return jnp.sqrt(_greatest(jnp.sum(moves**2, axis=1)))
 
 
 def _greatest(values: Array) -> Float[Array, ""]:

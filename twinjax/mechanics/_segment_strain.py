@@ -44,6 +44,14 @@ def strain(
     return _strain(wall, displacement, jnp.asarray(axes), measure)
 
 
+def fibre_stretch(wall: Wall, displacement: Float[Array, "node 3"]) -> Float[Array, "cell q"]:
+    """The fibre's length over that at rest, |F f₀|, at every point of quadrature."""
+    slopes, _ = wall.elements.geometry()
+    along = jnp.einsum("cqaj,cqj->cqa", slopes, wall.frames[..., 0])
+    turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], along)
+    return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
+
+
 @eqx.filter_jit
 def _strain(wall: Wall, displacement: Array, axes: Array, measure: str) -> WallStrain:
     slopes, _ = wall.elements.geometry()

@@ -107,14 +107,18 @@ class Sparsity:
     def solve_here(
         self,
         values: Float[Array, "block 3 3"],
-        right: Float[Array, "node 3"],
+        right: Float[Array, "*side node 3"],
         *,
         rtol: float = 0.0,
-    ) -> Float[Array, "node 3"]:
+    ) -> Float[Array, "*side node 3"]:
         """The same outside of compiled code; with `rtol` that share of x may be wrong."""
         known, wanted = np.asarray(values), np.asarray(right)
-        found = self._nearly(known, wanted, rtol) if rtol and self.count > _LARGE else None
-        return jnp.asarray(self._solve(known, wanted, False) if found is None else found)
+        if rtol and self.count > _LARGE:
+            sides = wanted.reshape(-1, *wanted.shape[-2:])
+            found = [self._nearly(known, side, rtol) for side in sides]
+            if all(x is not None for x in found):
+                return jnp.asarray(np.stack(found).reshape(wanted.shape))
+        return jnp.asarray(self._solve(known, wanted, False))
 
     def _nearly(self, values: np.ndarray, right: np.ndarray, rtol: float) -> np.ndarray | None:
         """x by rough factors and a small Krylov space; None where that does not suffice."""

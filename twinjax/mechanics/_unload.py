@@ -63,11 +63,13 @@ def unload(
 
     **Returns:** `Solution` whose state is [`Unloaded`][twinjax.mechanics.Unloaded]. Observations
     [mm³]: `volumes` (cavity) at rest, and `loaded_volumes`. Raises `ValueError` for a load that
-    does not fit or has a motion, and for a wall that nothing holds.
+    does not fit or has a motion or a contraction, and for a wall that nothing holds.
     """
     wall.check_held()
     if load.motion is not None:
         raise ValueError("a wall in motion is not unloaded: give the load without a motion")
+    if load.contraction is not None:
+        raise ValueError("a wall is not unloaded from a contraction: give it as tension")
     asked = load.on(wall)
     points = wall.elements.points
     length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))

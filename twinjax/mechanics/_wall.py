@@ -42,6 +42,31 @@ class Motion(eqx.Module):
     inertia: Float[Array, ""]
 
 
+class Contraction(eqx.Module):
+    """A force along the fibre over the area at rest, the first Piola-Kirchhoff stress [kPa]:
+
+        force + stiffness (λ - stretch)
+
+    at a stretch λ = |F f₀|. Its second Piola-Kirchhoff stress is that over λ, and Cauchy's λ / J
+    times it. This is the convention of sarcomere models, whose tension is measured over the area at
+    rest; `stiffness` [kPa] is how it follows the stretch within a step in time. Each entry is one
+    number, one a cell (cell), or one at each point of quadrature (cell, q).
+    """
+
+    force: Float[Array, "*place"]
+    stiffness: Float[Array, "*place"]
+    stretch: Float[Array, "*place"]
+
+    def __init__(self, force: Any, stiffness: Any = 0.0, stretch: Any = 1.0):
+        self.force, self.stiffness = _array(force), _array(stiffness)
+        self.stretch = _array(stretch)
+
+    def potential(self, strain: Any) -> Array:
+        """Whose derivative by the stretch is that force."""
+        stretch = jnp.sqrt(1 + 2 * strain.ff)
+        return self.force * stretch + self.stiffness / 2 * (stretch - self.stretch) ** 2
+
+
 class Load(eqx.Module):
     """What acts on a wall.
 
@@ -54,6 +79,8 @@ class Load(eqx.Module):
       along the fibre is T λ² / J, and the force over the area at rest T λ, at a stretch λ.
     - `force` [mN] at nodes (node, 3), as `Quadratic.load` makes of a density; it keeps direction.
     - `displacement` [mm] (node, 3) of what is fixed; other entries have no effect.
+    - `contraction`: a tension in the other convention, a
+      [`Contraction`][twinjax.mechanics.Contraction]; both may act.
     - `motion`, which `move` sets; without it inertia and viscosity have no effect.
     """
 
@@ -61,6 +88,7 @@ class Load(eqx.Module):
     tension: Float[Array, "*place"]
     force: Float[Array, "*vector"]
     displacement: Float[Array, "*vector"]
+    contraction: Contraction | None
     motion: Motion | None
 
     def __init__(
@@ -70,26 +98,43 @@ class Load(eqx.Module):
         *,
         force: Any = 0.0,
         displacement: Any = 0.0,
+        contraction: Contraction | None = None,
         motion: Motion | None = None,
     ):
         self.pressure = _array(pressure)
         self.tension = _array(tension)
         self.force = _array(force)
         self.displacement = _array(displacement)
+        self.contraction = contraction
         self.motion = motion
 
     def on(self, wall: "Wall") -> "Load":
         """With every entry in its full shape. Raises `ValueError` for one that does not fit."""
-        nodes, (cells, places) = len(wall.elements.points), wall.frames.shape[:2]
-        tension = self.tension
-        tension = tension.reshape(-1, 1) if tension.ndim == 1 else tension
+        nodes, places = len(wall.elements.points), wall.frames.shape[:2]
+
+        def spread(name: str, value: Array) -> Array:
+            return _wide(name, value.reshape(-1, 1) if value.ndim == 1 else value, places)
+
+        contraction = self.contraction
+        if contraction is not None:
+            contraction = Contraction(
+                spread("force of the contraction", contraction.force),
+                spread("stiffness of the contraction", contraction.stiffness),
+                spread("stretch of the contraction", contraction.stretch),
+            )
         return Load(
             _wide("pressure", self.pressure, (len(wall.cavities),)),
-            _wide("tension", tension, (cells, places)),
+            spread("tension", self.tension),
             force=_wide("force", self.force, (nodes, 3)),
             displacement=_wide("displacement", self.displacement, (nodes, 3)),
+            contraction=contraction,
             motion=self.motion,
         )
+
+    def none(self, wall: "Wall") -> "Load":
+        """No load, from which this one can grow."""
+        contraction = None if self.contraction is None else Contraction(0.0)
+        return Load(contraction=contraction).on(wall)
 
 
 class Wall(eqx.Module):

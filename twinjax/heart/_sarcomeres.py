@@ -1,0 +1,53 @@
+"""Sarcomeres at every point of a wall: tension that follows stretch and its rate."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from twinjax.cells import AbstractActiveTension
+from twinjax.cells._schemes import advance
+from twinjax.mechanics import Contraction
+
+
+def contraction(
+    model: AbstractActiveTension,
+    state: Any,
+    calcium: tuple[Float[Array, "*place"], Float[Array, "*place"]],
+    stretch: Float[Array, "*place"],
+    step: float,
+) -> Contraction:
+    """What sarcomeres do over a step in time, as a function of the stretch at its end.
+
+    The tension at the end, T(λ) with the rate (λ - λ₀) / h, is linearised at the stretch λ₀ at the
+    beginning: a step of the wall with it is an implicit one. With the tension at λ₀ alone, tension
+    that falls as fibres shorten makes walls oscillate, however short the step is (Regazzoni and
+    Quarteroni 2021, Comput Methods Appl Mech Eng 373:113506, who add the same stiffness).
+
+    **Arguments:** the sarcomeres' `state` and the fibres' `stretch` λ₀ at the beginning, `calcium`
+    [mM] there and at the end, `step` h [ms].
+    """
+
+    def tension(after: Array) -> Array:
+        return model.tension(stepped(model, state, calcium, stretch, after, step), after)
+
+    force, stiffness = jax.jvp(tension, (stretch,), (jnp.ones_like(stretch),))
+    return Contraction(force, stiffness, stretch)
+
+
+def stepped(
+    model: AbstractActiveTension,
+    state: Any,
+    calcium: tuple[Float[Array, "*place"], Float[Array, "*place"]],
+    before: Float[Array, "*place"],
+    after: Float[Array, "*place"],
+    step: float,
+) -> Any:
+    """The sarcomeres' state after a step [ms] in which fibres went from one stretch to another.
+
+    A Rush-Larsen step of second order, calcium and stretch linear in time.
+    """
+    rate, halfway = (after - before) / step, (before + after) / 2
+    middle = advance(state, model.rates(state, calcium[0], before, rate), step / 2)
+    return advance(state, model.rates(middle, sum(calcium) / 2, halfway, rate), step)

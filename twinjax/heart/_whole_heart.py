@@ -1,0 +1,246 @@
+"""A heart whose wall beats: sarcomeres, wall and circulation, step by step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twinjax._results import RESULTS
+from twinjax._solve import Solution, _finish
+from twinjax.cells import AbstractActiveTension
+from twinjax.heart._closed_loop import CirculationState, ClosedLoop
+from twinjax.heart._exchange import Exchange, walled
+from twinjax.heart._sarcomeres import contraction, stepped
+from twinjax.mechanics import Deformation, Load, Motion, Wall, deform, fibre_stretch, inflate
+from twinjax.observables import CHAMBERS
+from twinjax.units import factor
+
+_ML, _MMHG, _S = factor("mm3", "mL"), factor("kPa", "mmHg"), factor("ms", "s")
+_SUBSTEP = 0.5  # [ms] of the circulation
+
+
+class CalciumTransient(eqx.Module):
+    """Calcium of the cytosol [mM] after activation, from beat to beat, linear between the times.
+
+    **Arguments:** `times` (n) [ms] since activation, increasing and within the `period` [ms], and
+    `values` (n), such as `pace` returns. Raises `ValueError` for times that do not increase.
+    """
+
+    times: Float[Array, " n"]
+    values: Float[Array, " n"]
+    period: Float[Array, ""]
+
+    def __init__(self, times: Any, values: Any, period: Any):
+        self.times, self.values = jnp.asarray(times, float), jnp.asarray(values, float)
+        self.period = jnp.asarray(period, float)
+        if self.times.ndim != 1 or self.times.shape != self.values.shape:
+            raise ValueError(
+                f"times and values of calcium have shapes {self.times.shape} and "
+                f"{self.values.shape}; valid: one list each, of one length"
+            )
+        if not isinstance(self.times, jax.core.Tracer) and np.any(np.diff(self.times) <= 0):
+            raise ValueError("times of calcium must increase")
+
+    def __call__(self, since: Float[Array, "*place"]) -> Float[Array, "*place"]:
+        """At times [ms] since activation."""
+        return jnp.interp(jnp.mod(since, self.period), self.times, self.values, period=self.period)
+
+
+class HeartState(eqx.Module):
+    """What a beat goes on from: `time` [ms], `pressure` (cavity) [kPa], and its parts' states."""
+
+    time: Float[Array, ""]
+    deformation: Deformation
+    pressure: Float[Array, " cavity"]
+    circulation: CirculationState
+    sarcomeres: Any
+    velocity: Float[Array, "node 3"]  # [mm/ms]
+    pressure_rate: Float[Array, " cavity"]  # [kPa/ms]
+
+
+class WholeHeart(eqx.Module):
+    """A wall that sarcomeres contract, and whose cavities are chambers of a closed loop.
+
+    **Arguments:**
+
+    - `wall`: a [`Wall`][twinjax.mechanics.Wall], whose cavities are, in this order, `chambers`;
+      its `viscosity` acts, its density does not: inertia is left out.
+    - `tension`: a [model of the sarcomere](twinjax.cells.AbstractActiveTension) such as `Land2017`.
+    - `calcium`: a function of the time since activation [ms] that gives calcium [mM].
+    - `activation` (cell, q) [ms]: when points of the wall are activated, after the beat's start.
+    - `circulation`: a [`ClosedLoop`][twinjax.heart.ClosedLoop], whose other chambers are
+      elastances.
+
+    Raises `ValueError` for chambers that are no chambers or not as many as cavities, and for
+    another shape of activation.
+    """
+
+    wall: Wall
+    tension: AbstractActiveTension
+    calcium: Callable
+    activation: Float[Array, "cell q"]
+    circulation: ClosedLoop
+    chambers: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        wall: Wall,
+        tension: AbstractActiveTension,
+        calcium: Callable,
+        circulation: ClosedLoop,
+        activation: Any = 0.0,
+        chambers: tuple[str, ...] = ("left_ventricle",),
+    ):
+        if len(chambers) != len(wall.cavities):
+            raise ValueError(
+                f"the wall has {len(wall.cavities)} cavities, and chambers names {len(chambers)}"
+            )
+        times = jnp.asarray(activation, float)
+        places = wall.frames.shape[:2]
+        if times.shape not in ((), places):
+            raise ValueError(f"activation has shape {times.shape}; valid: {places}")
+        self.wall, self.tension, self.calcium = wall, tension, calcium
+        self.activation = jnp.broadcast_to(times, places)
+        self.circulation = walled(circulation, chambers)
+        self.chambers = tuple(chambers)
+
+    def numbers(self) -> tuple[int, ...]:
+        """Of the chambers with walls."""
+        return tuple(CHAMBERS.index(name) for name in self.chambers)
+
+    def filled(self, pressure: Any) -> HeartState:
+        """Relaxed under pressures in the cavities [mmHg], the blood in the veins as much as asked.
+
+        Raises `RuntimeError` where the wall does not bear them.
+        """
+        inside = jnp.broadcast_to(jnp.asarray(pressure, float) / _MMHG, (len(self.chambers),))
+        found = deform(self.wall, Load(inside))
+        volumes = found.observations["volumes"] * _ML
+        start = self.circulation.initial_state()
+        start = start._replace(volume=start.volume.at[jnp.array(self.numbers())].set(volumes))
+        rest = self.tension.initial_state()
+        sarcomeres = jax.tree.map(
+            lambda x: jnp.full(self.activation.shape, x, self.activation.dtype), rest
+        )
+        return HeartState(
+            jnp.zeros(()),
+            found.state,
+            inside,
+            self.circulation.restore(start),
+            sarcomeres,
+            jnp.zeros_like(found.state.displacement),
+            jnp.zeros_like(inside),
+        )
+
+
+def beat(
+    heart: WholeHeart,
+    *,
+    start: HeartState,
+    step: float = 2.0,
+    steps: int,
+    observe: Callable[[HeartState], Any] | None = None,
+    progress: Callable[[float], Any] | None = None,
+    rtol: float = 1e-7,
+    throw: bool = True,
+) -> Solution:
+    """Steps a heart through time.
+
+    In every step the balance of the wall, the tension that its stretch makes and the blood that the
+    circulation gives are solved at once: the deformation and the pressures at the end of the step,
+
+        residual(u, p, T(λ, (λ - λ₀)/h), (u - u₀)/h) = 0,   V(u) = V of the circulation under p,
+
+    with the tension linearised about the stretch λ₀ at its beginning. Sarcomeres and circulation
+    are of second order and more in time; viscosity is of first.
+
+    **Arguments:** `step` [ms] and how many; `observe(state)` is kept of every step besides the
+    circulation's waveforms, under `seen`; `progress` is told the time [ms].
+
+    **Returns:** `Solution` with times (steps + 1) [ms], observations along them (pressures in
+    mmHg, volumes in mL, flows in mL/s), and the last `HeartState`. A run that fails ends there.
+    """
+    if not (step > 0 and steps > 0):
+        raise ValueError(f"a beat needs a step and steps above 0, not {step} and {steps}")
+    state, code = start, jnp.array(int(RESULTS.successful))
+    substeps = max(1, int(np.ceil(step / _SUBSTEP)))
+    seen = [_observed(heart, state, observe)]
+    counts = {"corrections": jnp.array(0), "factorisations": jnp.array(0)}
+    for _ in range(steps):
+        load, exchange, guess = _asked(heart, state, step, substeps)
+        found = inflate(
+            heart.wall, exchange, load, start=guess, first_step=1.0, rtol=rtol, throw=False
+        )
+        counts = {name: count + found.stats[name] for name, count in counts.items()}
+        code = found.result
+        if not isinstance(code, jax.core.Tracer) and code != RESULTS.successful:
+            break
+        state = _after(heart, state, exchange, found.state, step)
+        seen.append(_observed(heart, state, observe))
+        if progress is not None:
+            progress(float(state.time))
+    observations = jax.tree.map(lambda *each: jnp.stack(each), *seen)
+    times = start.time + step * jnp.arange(len(seen))
+    return _finish(Solution(times, observations, state, counts, code), throw)
+
+
+@eqx.filter_jit
+def _asked(heart: WholeHeart, state: HeartState, step: float, substeps: int) -> Any:
+    """The load, the blood, and the guess of a step with the load there."""
+    wall, u = heart.wall, state.deformation.displacement
+    calcium = _calcium(heart, state.time, step)
+    pull = contraction(heart.tension, state.sarcomeres, calcium, fibre_stretch(wall, u), step)
+    motion = Motion(jnp.asarray(1 / step), -u / step, jnp.zeros(()))
+    guess = state.pressure + step * state.pressure_rate
+    load = Load(guess, contraction=pull, motion=motion).on(wall)
+    exchange = Exchange(
+        heart.circulation,
+        state.circulation,
+        state.pressure,
+        state.time,
+        jnp.asarray(step, float),
+        heart.numbers(),
+        substeps,
+    )
+    ahead = Deformation(u + step * state.velocity, state.deformation.pressure)
+    return load, exchange, (jax.lax.stop_gradient(ahead), load)
+
+
+def _calcium(heart: WholeHeart, time: Array, step: float) -> tuple[Array, Array]:
+    """At the beginning and at the end of a step."""
+    since = time - heart.activation
+    return heart.calcium(since), heart.calcium(since + step)
+
+
+@eqx.filter_jit
+def _after(
+    heart: WholeHeart, before: HeartState, exchange: Exchange, found: Any, step: float
+) -> HeartState:
+    old, new = before.deformation.displacement, found.deformation.displacement
+    calcium = _calcium(heart, before.time, step)
+    stretches = (fibre_stretch(heart.wall, old), fibre_stretch(heart.wall, new))
+    return HeartState(
+        before.time + step,
+        found.deformation,
+        found.pressure,
+        exchange.after(found.pressure),
+        stepped(heart.tension, before.sarcomeres, calcium, *stretches, step),
+        (new - old) / step,
+        (found.pressure - before.pressure) / step,
+    )
+
+
+@eqx.filter_jit
+def _observed(heart: WholeHeart, state: HeartState, observe: Callable | None) -> dict[str, Any]:
+    loop = heart.circulation
+    prepared = loop.prepare()
+    phase = jnp.mod(state.time * _S / loop.period(), 1.0)
+    drive = loop.drive(prepared, phase[None])[0]
+    drive = drive.at[jnp.array(heart.numbers())].set(state.pressure * _MMHG)
+    seen = loop.observe(prepared, state.circulation, drive)
+    return seen if observe is None else seen | {"seen": observe(state)}
