@@ -138,8 +138,9 @@ def _phases(report: Report, name: str, wall: Wall, load: Load, state: Any, made:
     elements = least(lambda: jax.block_until_ready(whole(wall, asked, state)), 3)
     factor = least(lambda: fronts.factorise(values), 3)
     solution = least(lambda: factors.solve(right), 3)
+    # The stiffness is symmetric: of what a front leaves, one half is computed.
     work = sum(
-        2 / 3 * own**3 + 2 * own**2 * rim + 2 * own * rim**2
+        2 / 3 * own**3 + 2 * own**2 * rim + own * rim**2
         for own, rim in ((len(f.own), len(f.rim)) for f in fronts.fronts)
     )
     square = np.random.default_rng(0).standard_normal((2000, 2000))

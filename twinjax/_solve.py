@@ -112,6 +112,29 @@ def equilibrate(
     return _finish(Solution(times, observations, periodic, stats, result), throw)
 
 
+def runge_kutta(
+    model: AbstractPeriodicModel, prepared: Any, state: Any, drives: tuple[Any, Any, Any], step: Any
+) -> Any:
+    """One step of the classical method; `drives` are those at its start, middle and end.
+
+    The stages are a loop: written out, the compiler repeats their arithmetic in each output,
+    which is slower to compile and to run.
+    """
+    # Repeated here and not before the loop: for a population that array leaves the cache.
+    stages = jax.tree.map(lambda a, b, c: jnp.stack([a, b, b, c]), *drives)
+    ahead = step * jnp.array([0.5, 0.5, 1.0, 0.0])
+    weight = step * jnp.array([1.0, 2.0, 2.0, 1.0]) / 6
+
+    def stage(carry: Any, inputs: Any) -> tuple[Any, None]:
+        at, total = carry
+        drive, a, w = inputs
+        rate = model.rates(prepared, at, drive)
+        at = jax.tree.map(lambda s, r: s + a * r, state, rate)
+        return (at, jax.tree.map(lambda t, r: t + w * r, total, rate)), None
+
+    return jax.lax.scan(stage, (state, state), (stages, ahead, weight))[0][1]
+
+
 class _Beat(eqx.Module):
     """One beat of a model on a uniform grid."""
 
@@ -137,24 +160,8 @@ class _Beat(eqx.Module):
         self.result = jnp.where(reach < _STABLE, RESULTS.successful, RESULTS.step_too_long)
 
     def advance(self, state: Any, drives: tuple[Any, Any, Any]) -> Any:
-        """One Runge-Kutta step.
-
-        The stages are a loop: written out, the compiler repeats their arithmetic in each output,
-        which is slower to compile and to run.
-        """
-        # Repeated here and not before the loop: for a population that array leaves the cache.
-        stages = jax.tree.map(lambda a, b, c: jnp.stack([a, b, b, c]), *drives)
-        ahead = self.step * jnp.array([0.5, 0.5, 1.0, 0.0])
-        weight = self.step * jnp.array([1.0, 2.0, 2.0, 1.0]) / 6
-
-        def stage(carry: Any, inputs: Any) -> tuple[Any, None]:
-            at, total = carry
-            drive, a, w = inputs
-            rate = self.model.rates(self.prepared, at, drive)
-            at = jax.tree.map(lambda s, r: s + a * r, state, rate)
-            return (at, jax.tree.map(lambda t, r: t + w * r, total, rate)), None
-
-        return jax.lax.scan(stage, (state, state), (stages, ahead, weight))[0][1]
+        """One Runge-Kutta step."""
+        return runge_kutta(self.model, self.prepared, state, drives, self.step)
 
     def final(self, state: Any) -> Any:
         return jax.lax.scan(lambda s, d: (self.advance(s, d), None), state, self.drives)[0]

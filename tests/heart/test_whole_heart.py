@@ -10,9 +10,10 @@ from tests.mechanics._walls import small_ventricle
 from twinjax import simulate
 from twinjax._results import RESULTS
 from twinjax.cells import Land2017, contract
+from twinjax.cells._tension import contract_step
 from twinjax.heart import CalciumTransient, ClosedLoop, WholeHeart, beat
 from twinjax.heart._exchange import Exchange, walled
-from twinjax.heart._sarcomeres import contraction, stepped
+from twinjax.heart._sarcomeres import contraction
 from twinjax.observables import CHAMBERS
 from twinjax.units import factor
 
@@ -75,7 +76,7 @@ def test_sarcomeres_are_of_second_order():
             around = (calcium(time - step), calcium(time))
             pull = contraction(model, state, around, before, step)
             tension = pull.force + pull.stiffness * (after - before)
-            return stepped(model, state, around, before, after, step), tension
+            return contract_step(model, state, around, (before, after), step), tension
 
         start = jax.tree.map(jnp.asarray, model.initial_state())
         course = (jnp.asarray(times[1:]), stretch(times)[:-1], stretch(times)[1:])

@@ -63,12 +63,27 @@ def contract(
 
     def step(state: Any, inputs: Any) -> Any:
         length, before, after, short, long = inputs
-        rate, halfway = (long - short) / length, ((before + after) / 2, (short + long) / 2)
-        middle = advance(state, model.rates(state, before, short, rate), length / 2)
-        following = advance(state, model.rates(middle, *halfway, rate), length)
+        following = contract_step(model, state, (before, after), (short, long), length)
         return following, model.tension(state, short)
 
     inputs = (jnp.diff(times), calcium[:-1], calcium[1:], stretch[:-1], stretch[1:])
     final, tensions = jax.lax.scan(jax.checkpoint(step), start, inputs)
     last = model.tension(final, stretch[-1])
     return jnp.concatenate([tensions, last[None]]), final
+
+
+def contract_step(
+    model: AbstractActiveTension,
+    state: Any,
+    calcium: tuple[Any, Any],
+    stretch: tuple[Any, Any],
+    length: Any,
+) -> Any:
+    """The state after a step of `length` [ms] from a calcium [mM] and a stretch to others.
+
+    A Rush-Larsen step of second order; both are linear in time.
+    """
+    (before, after), (short, long) = calcium, stretch
+    rate, halfway = (long - short) / length, ((before + after) / 2, (short + long) / 2)
+    middle = advance(state, model.rates(state, before, short, rate), length / 2)
+    return advance(state, model.rates(middle, *halfway, rate), length)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from twinjax._solve import runge_kutta
 from twinjax.flow import AbstractChamber
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.observables import CHAMBERS
@@ -67,23 +68,8 @@ class Exchange(eqx.Module):
         drive = drive.at[:, jnp.array(self.chambers)].set(course * _MMHG)
         length = self.step * _S / self.substeps
 
-        def rates(state: CirculationState, drive: Array) -> CirculationState:
-            return self.loop.rates(prepared, state, drive)
-
         def onward(state: CirculationState, drives: Array) -> tuple[CirculationState, None]:
-            start, middle, end = drives
-            one = rates(state, start)
-            two = rates(_plus(state, one, length / 2), middle)
-            three = rates(_plus(state, two, length / 2), middle)
-            four = rates(_plus(state, three, length), end)
-            mean = jax.tree.map(
-                lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, one, two, three, four
-            )
-            return _plus(state, mean, length), None
+            return runge_kutta(self.loop, prepared, state, tuple(drives), length), None
 
         each = jnp.stack([drive[:-1:2], drive[1::2], drive[2::2]], axis=1)
         return jax.lax.scan(onward, self.state, each)[0]
-
-
-def _plus(state: CirculationState, rates: CirculationState, length: Array) -> CirculationState:
-    return jax.tree.map(lambda a, b: a + length * b, state, rates)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax.cells import AbstractActiveTension
-from twinjax.cells._schemes import advance
+from twinjax.cells._tension import contract_step
 from twinjax.mechanics import Contraction
 
 
@@ -30,24 +30,7 @@ def contraction(
     """
 
     def tension(after: Array) -> Array:
-        return model.tension(stepped(model, state, calcium, stretch, after, step), after)
+        return model.tension(contract_step(model, state, calcium, (stretch, after), step), after)
 
     force, stiffness = jax.jvp(tension, (stretch,), (jnp.ones_like(stretch),))
     return Contraction(force, stiffness, stretch)
-
-
-def stepped(
-    model: AbstractActiveTension,
-    state: Any,
-    calcium: tuple[Float[Array, "*place"], Float[Array, "*place"]],
-    before: Float[Array, "*place"],
-    after: Float[Array, "*place"],
-    step: float,
-) -> Any:
-    """The sarcomeres' state after a step [ms] in which fibres went from one stretch to another.
-
-    A Rush-Larsen step of second order, calcium and stretch linear in time.
-    """
-    rate, halfway = (after - before) / step, (before + after) / 2
-    middle = advance(state, model.rates(state, calcium[0], before, rate), step / 2)
-    return advance(state, model.rates(middle, sum(calcium) / 2, halfway, rate), step)

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 from twinjax._results import RESULTS
 from twinjax._solve import Solution, _finish
 from twinjax.cells import AbstractActiveTension
+from twinjax.cells._tension import contract_step
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.heart._exchange import Exchange, walled
-from twinjax.heart._sarcomeres import contraction, stepped
+from twinjax.heart._sarcomeres import contraction
 from twinjax.mechanics import Deformation, Load, Motion, Wall, deform, fibre_stretch, inflate
 from twinjax.observables import CHAMBERS
 from twinjax.units import factor
@@ -229,7 +230,7 @@ def _after(
         found.deformation,
         found.pressure,
         exchange.after(found.pressure),
-        stepped(heart.tension, before.sarcomeres, calcium, *stretches, step),
+        contract_step(heart.tension, before.sarcomeres, calcium, stretches, step),
         (new - old) / step,
         (found.pressure - before.pressure) / step,
     )

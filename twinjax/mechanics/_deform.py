@@ -12,7 +12,7 @@ from twinjax.mechanics._balance import product, residual, solve, stiffness
 from twinjax.mechanics._cells import Cells, Coupling
 from twinjax.mechanics._equilibrium import equilibrium
 from twinjax.mechanics._implicit import moved, tangent_of
-from twinjax.mechanics._search import Options, search
+from twinjax.mechanics._search import Options, options_for, search
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 _INEXACT = 0.03  # of a correction may be wrong where an earlier factorisation serves
@@ -52,10 +52,7 @@ def deform(
     wall.check_held()
     asked = load.on(wall)
     rest = (wall.at_rest(), asked.none(wall)) if start is None else (start[0], start[1].on(wall))
-    points = wall.elements.points
-    length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
-    options = Options(first_step, least_step, max_corrections, rtol, length)
-    options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+    options = options_for(wall, first_step, least_step, max_corrections, rtol)
     state, stats, code = _equilibrium((wall, asked), rest, options)
     observations = {"volumes": _volumes(wall, state.displacement)}
     times = jnp.reshape(stats["load"], (1,))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from twinjax._solve import Solution, _finish
 from twinjax.mechanics._deform import _INEXACT, _moved, _volumes
 from twinjax.mechanics._filled import Inflated, filled, under
-from twinjax.mechanics._search import Options, search
+from twinjax.mechanics._search import Options, options_for, search
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 
@@ -61,10 +61,7 @@ def inflate(
     wall.check_held()
     asked = (Load() if load is None else load).on(wall)
     rest = (wall.at_rest(), asked.none(wall)) if start is None else (start[0], start[1].on(wall))
-    points = wall.elements.points
-    length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
-    options = Options(first_step, least_step, max_corrections, rtol, length)
-    options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+    options = options_for(wall, first_step, least_step, max_corrections, rtol)
     state, stats, code = _filled((wall, asked, _blood(wall, blood)), rest, options)
     found = _volumes(wall, state.deformation.displacement)
     observations = {"volumes": found, "pressure": state.pressure}

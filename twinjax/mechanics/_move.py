@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from twinjax._results import RESULTS
 from twinjax._solve import Solution, _finish
 from twinjax.mechanics._deform import _equilibrium, _volumes
-from twinjax.mechanics._search import Options
+from twinjax.mechanics._search import options_for
 from twinjax.mechanics._wall import Deformation, Load, Motion, Wall
 
 
@@ -97,10 +97,7 @@ def move(
         )
     observe = (lambda m: _volumes(wall, m.deformation.displacement)) if observe is None else observe
     scheme = _Scheme.of(step, damping_radius)
-    points = wall.elements.points
-    size = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
-    options = Options(1.0, 0.5, max_corrections, rtol, size)
-    options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+    options = options_for(wall, 1.0, 0.5, max_corrections, rtol)
     moving = Moving.at_rest(wall) if start is None else start
     seen, code, times = [observe(moving)], jnp.array(0), [begin]
     counts = {"corrections": jnp.array(0), "factorisations": jnp.array(0)}

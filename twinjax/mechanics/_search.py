@@ -40,6 +40,14 @@ class Options(NamedTuple):
     size: Any
 
 
+def options_for(wall: Wall, step: Any, least: Any, most: Any, rtol: Any) -> Options:
+    """With the greatest extent of the wall [mm] for its size; nothing is differentiated by them."""
+    points = wall.elements.points
+    size = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
+    options = Options(step, least, most, rtol, size)
+    return jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+
+
 class AbstractBalance(eqx.Module):
     """What is to be balanced: a wall under a load that grows with its share, 0 to 1.
 

@@ -21,7 +21,7 @@ from twinjax.mechanics._inverse import (
     wall_pressure,
 )
 from twinjax.mechanics._rest import rest_of
-from twinjax.mechanics._search import Options, search
+from twinjax.mechanics._search import Options, options_for, search
 from twinjax.mechanics._wall import Deformation, Load, Wall
 
 
@@ -72,9 +72,7 @@ def unload(
         raise ValueError("a wall is not unloaded from a contraction: give it as tension")
     asked = load.on(wall)
     points = wall.elements.points
-    length = jnp.max(jnp.max(points, axis=0) - jnp.min(points, axis=0))
-    options = Options(first_step, least_step, max_corrections, rtol, length)
-    options = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, options))
+    options = options_for(wall, first_step, least_step, max_corrections, rtol)
     loaded, stats, code = _inverse((wall, asked), options, progress)
     state = _at_rest(wall, loaded)
     observations = {
