@@ -17,6 +17,7 @@ from twinjax.mechanics import (
 )
 
 ENERGIES = [Guccione(), Usyk(), MooneyRivlin(), MooneyRivlin(0.3, 0.2), HolzapfelOgden()]
+ENERGIES.append(HolzapfelOgden(kappa_f=0.1, kappa_s=0.2))
 
 
 def stress(energy, strain):
@@ -100,6 +101,38 @@ def test_fibres_bear_no_compression():
     pressed = stress(law, np.diag([-0.1, 0.0, 0.0]))
     pulled = stress(law, np.diag([0.1, 0.0, 0.0]))
     assert abs(pressed[0, 0]) < 1e-3 * pulled[0, 0]
+
+
+def test_dispersed_fibres_are_stretched_as_their_mean():
+    """E_f is the mean of m·C m - 1 over directions of a density exp(b cos² θ) about the fibre."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)  # of cos θ
+    density = weights * np.exp(2.0 * nodes**2)
+    density /= density.sum()
+    kappa = np.sum(density * (1 - nodes**2)) / 2
+    turn = 2 * np.pi * np.arange(24) / 24
+    across = np.sqrt(1 - nodes**2)
+    m = np.stack(
+        [
+            np.broadcast_to(nodes[:, None], (60, 24)),
+            across[:, None] * np.cos(turn),
+            across[:, None] * np.sin(turn),
+        ],
+        axis=-1,
+    )
+    e = np.array([[0.08, 0.03, 0.01], [0.03, 0.04, -0.02], [0.01, -0.02, -0.03]])
+    mean = np.einsum("t,tri,ik,trk->", density / 24, m, 2 * e, m)
+    b = 16.026
+    others = {"a": 0.0, "a_s": 0.0, "a_fs": 0.0, "sharpness": 1e4}
+    found = HolzapfelOgden(kappa_f=kappa, **others).density(_components(jnp.asarray(e)))
+    assert mean > 0.05
+    assert float(found) == pytest.approx(18.472 / (2 * b) * np.expm1(b * mean**2), rel=1e-10)
+
+
+def test_dispersed_in_every_direction_the_law_has_no_axes():
+    law = HolzapfelOgden(kappa_f=1 / 3, kappa_s=1 / 3, a_fs=0.0)
+    e = np.array([[0.08, 0.03, 0.01], [0.03, 0.04, -0.02], [0.01, -0.02, -0.03]])
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
+    assert np.allclose(stress(law, q.T @ e @ q), q.T @ stress(law, e) @ q, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("law", [QuadraticVolume(bulk=50.0), LogarithmicVolume(bulk=50.0)])
