@@ -4,12 +4,14 @@ An ellipsoid, and two ventricles, of Holzapfel and Ogden's law, nearly incompres
 with inertia; on springs with dashpots; a beat of 1 s under a given tension along the fibres and
 given pressures in the cavities. Wanted: where points of the wall go, beside what ten groups found.
 
-    python -m experiments.arostica2025 [--case CASE]... [--until MS] [--quick] [--json FILE]
+    python -m experiments.arostica2025 [--case CASE]... [--until MS] [--spacing MM] [--quick]
+        [--json FILE]
 
 - 0A: tension alone. 0B: pressure alone, close to an instability in which the groups' u_x spreads
   by 17 %, so that it is told and not judged. 1: both.
 - biventricular, and the same with the materials A, B and C (stiffer three and five times, softer
-  three times): told, beside the groups' curves on the same coarse mesh.
+  three times): told, beside the groups' curves on the same coarse mesh, and of several which fits
+  best. `--spacing` coarsens the ventricles' mesh, of 3.4 mm, to edges of about so many mm.
 
 Spec: steps 0A and 1 within the band of the groups' curves of quadratic elements, at both points,
 over the whole second, but for 0.01 mm. The ellipsoid's mesh is the published one of 5 mm with
@@ -36,7 +38,7 @@ import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 
-from twinjax.geometry import locate
+from twinjax.geometry import coarsened, locate
 from twinjax.mechanics import Deformation, Moving, Wall, move
 
 from ._arostica import (
@@ -82,9 +84,11 @@ class Scheme:
 class Beat:
     """A beat of a case, as far as it has come."""
 
-    def __init__(self, name: str, scheme: Scheme, folder: Path | None):
-        self.case, self.scheme = CASES[name], scheme
+    def __init__(self, name: str, scheme: Scheme, folder: Path | None, spacing: float = 0.0):
+        self.name, self.case, self.scheme = name, CASES[name], scheme
         mesh = mesh_of(self.case)
+        if spacing and self.case.biventricular:
+            mesh = coarsened(mesh, spacing)
         self.wall: Wall = wall_of(self.case, mesh, pressures=scheme.pressures, degree=scheme.degree)
         self.names = tuple(POINTS)[: 3 if self.case.biventricular else 2]
         self.at = locate(mesh, np.array([POINTS[name] for name in self.names]))
@@ -93,8 +97,9 @@ class Beat:
         self.seen = [np.zeros((len(self.names), 3))]
         self.seconds = 0.0
         self.console = Console(stderr=True, width=160)
-        self.title = f"{name}, {scheme}"
-        safe = name.replace(" ", "-")
+        self.nodes = len(self.wall.elements.points)
+        self.title = f"{name}, {self.nodes:,} nodes, {scheme}"
+        safe = name.replace(" ", "-") + (f"-{spacing:g}mm" if spacing else "")
         key = f"{scheme.contracting:g}-{scheme.relaxing:g}-{scheme.pressures}-{scheme.degree}"
         self.path = None if folder is None else folder / f"arostica2025-{safe}-{key}.npz"
         self._resume()
@@ -176,15 +181,23 @@ class Beat:
                 return None
 
 
-def run(quick: bool, report: Report, cases: tuple[str, ...] = DEFAULT, end: float = 1000.0) -> None:
+def run(
+    quick: bool,
+    report: Report,
+    cases: tuple[str, ...] = DEFAULT,
+    end: float = 1000.0,
+    spacing: float = 0.0,
+) -> None:
     """Bestel's curves, then one beat a case."""
     published(report)
     if quick:
         first_filling(report)
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinjax"
-    for name in cases:
-        whole(report, Beat(name, Scheme(*CASES[name].steps), folder), name, end)
+    beats = [Beat(name, Scheme(*CASES[name].steps), folder, spacing) for name in cases]
+    for beat in beats:
+        whole(report, beat, beat.name, end)
+    materials(report, [beat for beat in beats if beat.case.biventricular])
 
 
 def published(report: Report) -> None:
@@ -217,6 +230,31 @@ def whole(report: Report, beat: Beat, name: str, end: float) -> None:
     for point, values in zip(beat.names, np.moveaxis(found, 1, 0), strict=True):
         compare(report, title, point, values, curves(beat.case, point), judged=name in JUDGED)
     report.information(f"{title}: time", beat.seconds / 60, unit="min", source=str(beat.scheme))
+
+
+def materials(report: Report, beats: list[Beat]) -> None:
+    """How far each beat is from the groups' median, over the time that all have reached."""
+    if len(beats) < 2:
+        return
+    samples = min(len(beat.seen) for beat in beats)
+    far = {}
+    for beat in beats:
+        seen = np.array(beat.seen[:samples])
+        bands = [curves(beat.case, point).only().values[:, :samples] for point in beat.names]
+        middle = np.stack([np.median(band, axis=0) for band in bands], axis=1)
+        far[beat.name] = np.sqrt(np.mean(np.sum((seen - middle) ** 2, axis=2)))
+        size = np.sqrt(np.mean(np.sum(middle**2, axis=2)))
+        report.information(
+            f"{beat.name}: distance from the groups' median",
+            far[beat.name],
+            unit="mm",
+            source=f"RMS to {OUTPUT * (samples - 1):g} ms, {beat.nodes:,} nodes; "
+            f"the points move {size:.2f} mm",
+        )
+    names = sorted(far, key=lambda name: far[name])
+    words = f"of the second: {names[1]}; best is {names[0]}"
+    ratio = far[names[0]] / far[names[1]]
+    report.information("the material that fits best, its distance", ratio, unit="1", source=words)
 
 
 def compare(
@@ -271,22 +309,25 @@ def beyond(
     return np.maximum(0.0, np.maximum(ours - band.max(axis=0), band.min(axis=0) - ours))
 
 
-def _asked(argv: list[str]) -> tuple[tuple[str, ...], float, list[str]]:
-    """The cases and the end that are asked for, and what is left on the command line."""
+def _asked(argv: list[str]) -> tuple[tuple[str, ...], float, float, list[str]]:
+    """The cases, the end and the spacing that are asked for, and what is left of the line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--case", action="append", choices=list(CASES))
     parser.add_argument("--until", type=float, default=1000.0)
+    parser.add_argument("--spacing", type=float, default=0.0)
     known, rest = parser.parse_known_args(argv)
     if not 10 <= known.until <= 1000:
         parser.error(f"a beat ends between 10 and 1000 ms, not at {known.until:g}")
-    return tuple(known.case or DEFAULT), known.until, rest
+    if known.spacing and not 4 <= known.spacing <= 15:
+        parser.error(f"edges are coarsened to between 4 and 15 mm, not to {known.spacing:g}")
+    return tuple(known.case or DEFAULT), known.until, known.spacing, rest
 
 
 if __name__ == "__main__":
-    chosen, until, others = _asked(sys.argv[1:])
+    chosen, until, edges, others = _asked(sys.argv[1:])
 
     def of_chosen(quick: bool, report: Report) -> None:
         """The chosen cases."""
-        run(quick, report, chosen, until)
+        run(quick, report, chosen, until, edges)
 
     main(of_chosen, name="arostica2025", argv=others)
