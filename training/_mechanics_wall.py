@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from training.anatomy import load_anatomy
-from training.mechanics_case import CAVITIES, ENERGIES, SURFACES, MechanicsCase
+from training.mechanics_case import CAVITIES, ENERGIES, SURFACES, MechanicsCase, WallPlan
 from twinjax.geometry import FibreRule, Mesh, Surface, inspect, segments
 from twinjax.io import read_mesh
 from twinjax.mechanics import (
@@ -34,22 +34,43 @@ class Built:
     notes: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Made:
+    """A wall with its cavities by their endocardium, and what is told along: see `Built`."""
+
+    wall: Wall
+    cavities: tuple[str, ...]
+    axes: Any
+    segments: np.ndarray | None
+    notes: tuple[str, ...]
+
+
 def build(case: MechanicsCase) -> Built:
     """The wall of a case. Raises `ValueError` for files and surfaces that do not fit."""
-    elements, frames, axes, number, notes = _from_file(case) if case.table.anatomy else _made(case)
-    own = {k: v for k, v in case.parameters.items() if k not in ("bulk", "local")}
-    law = {"local": LOCAL} | {k: v for k, v in case.parameters.items() if k not in own}
-    there = {SURFACES[name]: name for name in CAVITIES if SURFACES[name] in elements.facet_tags}
+    made = make_wall(case.wall)
     for name in case.pressure:
-        if name not in there.values():
-            valid = ", ".join(there.values()) or "none"
+        if name not in made.cavities:
+            valid = ", ".join(made.cavities) or "none"
             raise ValueError(f"the mesh has no surface '{name}'; valid choices: {valid}")
+    load = Load(np.array([case.pressure.get(name, 0.0) for name in made.cavities]), case.tension)
+    return Built(made.wall, load.on(made.wall), made.cavities, made.axes, made.segments, made.notes)
+
+
+def make_wall(plan: WallPlan, viscosity: float = 0.0) -> Made:
+    """A wall as planned, with a `viscosity` [kPa·ms].
+
+    Raises `ValueError` for files and surfaces that do not fit, and for a wall that is not held.
+    """
+    elements, frames, axes, number, notes = _from_file(plan) if plan.anatomy else _made(plan)
+    own = {k: v for k, v in plan.parameters.items() if k not in ("bulk", "local")}
+    law = {"local": LOCAL} | {k: v for k, v in plan.parameters.items() if k not in own}
+    there = {SURFACES[name]: name for name in CAVITIES if SURFACES[name] in elements.facet_tags}
     wall = Wall(
         elements,
-        ENERGIES[case.table.mechanics.energy](**own),
+        ENERGIES[plan.energy](**own),
         frames=frames,
         volume=QuadraticVolume(**law),
-        fixed=_fixed(case, elements),
+        fixed=elements.mask(*(SURFACES[name] for name in plan.fixed)),
         cavities=tuple(there),
         springs=[
             Springs(
@@ -58,20 +79,16 @@ def build(case: MechanicsCase) -> Built:
                 stiffness=spring.stiffness,
                 normal=spring.direction == "normal",
             )
-            for spring in case.table.springs
+            for spring in plan.springs
         ],
+        viscosity=viscosity,
     )
     wall.check_held()
-    load = Load(np.array([case.pressure.get(name, 0.0) for name in there.values()]), case.tension)
-    return Built(wall, load.on(wall), tuple(there.values()), axes, number, tuple(notes))
+    return Made(wall, tuple(there.values()), axes, number, tuple(notes))
 
 
-def _fixed(case: MechanicsCase, elements: Quadratic) -> np.ndarray:
-    return elements.mask(*(SURFACES[name] for name in case.table.fixed))
-
-
-def _made(case: MechanicsCase) -> tuple[Any, ...]:
-    table = case.table.geometry
+def _made(plan: WallPlan) -> tuple[Any, ...]:
+    table = plan.geometry
     assert table is not None
     shape = Ellipsoid(table.endo, table.epi, table.base)
     if table.spacing is not None:
@@ -79,7 +96,7 @@ def _made(case: MechanicsCase) -> tuple[Any, ...]:
     else:
         elements = shape.hexahedra(table.square, table.rings, table.layers, apex=table.apex)
     number = None
-    if case.table.output.septum is not None:
+    if plan.septum is not None:
         corners = 4 if table.spacing is not None else 8
         mesh = Mesh(
             elements.points,
@@ -87,15 +104,15 @@ def _made(case: MechanicsCase) -> tuple[Any, ...]:
             facets=elements.facets[:, : 3 if corners == 4 else 4],
             facet_tags=elements.facet_tags,
         )
-        number = segments(mesh, case.table.output.septum)
+        number = segments(mesh, plan.septum)
     frames = shape.frames(elements, *table.helix)
     return elements, frames, shape.frames(elements, 0.0, 0.0), number, []
 
 
-def _from_file(case: MechanicsCase) -> tuple[Any, ...]:
-    table = case.table.anatomy
+def _from_file(plan: WallPlan) -> tuple[Any, ...]:
+    table = plan.anatomy
     assert table is not None
-    read = read_mesh(case.folder / table.mesh, table.unit).mesh
+    read = read_mesh(plan.folder / table.mesh, table.unit).mesh
     report = inspect(read)
     # A mesh all of whose cells are mirrored is turned round; some among others are damage.
     if 0 < report.inverted < report.cells:
@@ -103,7 +120,7 @@ def _from_file(case: MechanicsCase) -> tuple[Any, ...]:
             f"{table.mesh}: {report.inverted} of {report.cells} cells are inverted: mend the mesh, "
             "on an inverted cell no stress can be computed"
         )
-    anatomy = load_anatomy(table, case.folder)
+    anatomy = load_anatomy(table, plan.folder)
     mesh, elements = anatomy.mesh, Quadratic(anatomy.mesh)
     notes = list(anatomy.notes)
     frames: Any
@@ -123,6 +140,6 @@ def _from_file(case: MechanicsCase) -> tuple[Any, ...]:
     flat = FibreRule(helix_endo=0.0, helix_epi=0.0, sheet_endo=0.0, sheet_epi=0.0)
     axes = at_points(elements, flat.frames(mesh, at="nodes"))
     number = None
-    if case.table.output.septum is not None or len(mesh.nodes(Surface.RV_ENDO)):
-        number = segments(mesh, case.table.output.septum)
+    if plan.septum is not None or len(mesh.nodes(Surface.RV_ENDO)):
+        number = segments(mesh, plan.septum)
     return elements, frames, axes, number, notes

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -111,6 +112,20 @@ _TABLES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class WallPlan:
+    """What a wall is made of, whatever acts on it: words that are known, `parameters` by name."""
+
+    energy: str
+    parameters: dict[str, float]
+    geometry: ShapeTable | None
+    anatomy: AnatomyTable | None
+    fixed: list[str]
+    springs: list[SpringTable]
+    septum: tuple[float, float, float] | None
+    folder: Path
+
+
+@dataclasses.dataclass(frozen=True)
 class MechanicsCase:
     """A case whose words are all known; values are in the units of the model, pressures in kPa.
 
@@ -128,6 +143,20 @@ class MechanicsCase:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def wall(self) -> WallPlan:
+        table = self.table
+        return WallPlan(
+            table.mechanics.energy,
+            self.parameters,
+            table.geometry,
+            table.anatomy,
+            table.fixed,
+            table.springs,
+            table.output.septum,
+            self.folder,
+        )
 
 
 def is_mechanics_case(text: str) -> bool:
@@ -149,7 +178,8 @@ def parse_mechanics_case(text: str, name: str = "the case", folder: Path = Path(
     table = parse(text, name, MechanicsCaseFile, _TABLES)
     try:
         _check(table)
-        values = _parameters(table)
+        known = known_parameters(table.mechanics.energy)
+        values = quantities("[parameters]", table.parameters, known)
         pressure = {
             cavity: _kilopascal(f"load.pressure.{cavity}", given)
             for cavity, given in table.load.pressure.items()
@@ -171,15 +201,7 @@ def _kilopascal(name: str, given: Quantity) -> float:
 def _check(table: MechanicsCaseFile) -> None:
     if (table.geometry is None) == (table.anatomy is None):
         raise ValueError("give either [geometry], an ellipsoid, or [anatomy], a mesh from a file")
-    if table.mechanics.energy not in ENERGIES:
-        raise ValueError(unknown_name("energy", table.mechanics.energy, ENERGIES))
-    for surface in (*table.fixed, *(spring.surface for spring in table.springs)):
-        if surface not in SURFACES:
-            raise ValueError(unknown_name("surface", surface, SURFACES))
-    if not (table.fixed or table.springs):
-        raise ValueError(
-            "nothing holds the wall: name surfaces that are fixed, as fixed = ['base'], or springs"
-        )
+    check_wall(table.mechanics.energy, table.geometry, table.fixed, table.springs)
     for cavity in table.load.pressure:
         if cavity not in CAVITIES:
             raise ValueError(unknown_name("cavity", cavity, CAVITIES))
@@ -187,7 +209,22 @@ def _check(table: MechanicsCaseFile) -> None:
             raise ValueError("an ellipsoid has no cavity rv_endo; valid choices: lv_endo")
     if not table.load.pressure and table.load.tension is None:
         raise ValueError("[load] is empty: give pressure of a cavity, or tension")
-    for angle in table.geometry.helix if table.geometry else ():
+
+
+def check_wall(
+    energy: str, geometry: ShapeTable | None, fixed: list[str], springs: list[SpringTable]
+) -> None:
+    """Raises `ValueError` for unknown words, a wall that nothing holds, and angles of no fibre."""
+    if energy not in ENERGIES:
+        raise ValueError(unknown_name("energy", energy, ENERGIES))
+    for surface in (*fixed, *(spring.surface for spring in springs)):
+        if surface not in SURFACES:
+            raise ValueError(unknown_name("surface", surface, SURFACES))
+    if not (fixed or springs):
+        raise ValueError(
+            "nothing holds the wall: name surfaces that are fixed, as fixed = ['base'], or springs"
+        )
+    for angle in geometry.helix if geometry else ():
         if not abs(angle) <= 90:
             raise ValueError(f"geometry.helix: an angle lies between -90 and 90 deg, not {angle:g}")
 
@@ -202,12 +239,17 @@ def known_parameters(energy: str) -> dict[str, ParameterInfo]:
     }
 
 
-def _parameters(table: MechanicsCaseFile) -> dict[str, float]:
-    known = known_parameters(table.mechanics.energy)
-    for parameter in table.parameters:
+def quantities(
+    place: str, given: Mapping[str, Quantity], known: Mapping[str, ParameterInfo]
+) -> dict[str, float]:
+    """Values in the units of their parameters; `place` is the table that they stand in.
+
+    Raises `ValueError` for unknown names, other kinds of units and values out of bounds.
+    """
+    for parameter in given:
         if parameter not in known:
             raise ValueError(unknown_name("parameter", parameter, known))
     return {
-        name: bounded_value("[parameters]", name, known[name], quantity.value, quantity.unit)
-        for name, quantity in table.parameters.items()
+        name: bounded_value(place, name, known[name], quantity.value, quantity.unit)
+        for name, quantity in given.items()
     }

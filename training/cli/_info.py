@@ -13,7 +13,9 @@ from training.cli._output import key_values, show, show_json
 def info(
     file: Annotated[
         Path,
-        typer.Argument(help="a dataset, surrogate, twin, beat, prediction, cell, tissue or wall"),
+        typer.Argument(
+            help="a dataset, surrogate, twin, beat, prediction, cell, tissue, wall or heart"
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -98,6 +100,19 @@ def _hdf5(path: Path) -> dict[str, Any]:
                     "share of the load": float(file["share"][-1]),
                     "strain": "strain" in file,
                 }
+            if kind == "heart":
+                told |= {
+                    "energy": str(file.attrs["energy"]),
+                    "cell": str(file.attrs["cell"]),
+                    "nodes": file["mesh/points"].shape[0],
+                    "complete": bool(file.attrs["complete"]),
+                    "time": f"{file['time'][-1]:g} ms",
+                    "shapes": file["shapes/time"].shape[0],
+                }
+                told["last beat"] = {
+                    f"{name} [{item.attrs['unit']}]": float(f"{item[()]:.4g}")
+                    for name, item in file["scalars"].items()
+                } or "none was reached whole"
             if kind == "activation":
                 summary = json.loads(file.attrs["summary"])
                 told |= {

@@ -1,10 +1,11 @@
-"""`twinjax simulate`: the periodic beat of a case, or what tissue or a wall does."""
+"""`twinjax simulate`: the periodic beat of a case, or what tissue, a wall or a heart does."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from training.cli._output import key_values, progress_bar, replacing, show, show_json
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    case: Annotated[Path, typer.Argument(help="CASE.toml; with a table [tissue] or [mechanics]")],
+    case: Annotated[Path, typer.Argument(help="CASE.toml; [tissue], [mechanics] or [heart]")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="beat.h5 or run.h5")] = None,
     plot: Annotated[
         Path | None,
@@ -27,12 +28,13 @@ def simulate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Run a case: the circulation's periodic beat, tissue's activation, or a wall under its load.
+    """Run a case: a circulation's periodic beat, activation, a wall under load, a beating heart.
 
-    What the box of a beat's case varies keeps the model's value. A run of tissue or mechanics that
-    was stopped goes on where it was, if it has an output.
+    What the box of a beat's case varies keeps the model's value. A run of tissue, mechanics or a
+    heart that was stopped goes on where it was, if it has an output.
     """
     from training._toml import read_text
+    from training.heart_case import is_heart_case
     from training.mechanics_case import is_mechanics_case
     from training.tissue_case import is_tissue_case
 
@@ -43,8 +45,13 @@ def simulate(
     if is_mechanics_case(text):
         _mechanics(case, output, plot, vtu, as_json)
         return
+    if is_heart_case(text):
+        _heart(case, output, plot, vtu, as_json)
+        return
     if vtu is not None:
-        raise ValueError(f"{case} has no table [tissue] or [mechanics]: --vtu is for these")
+        raise ValueError(
+            f"{case} has no table [tissue], [mechanics] or [heart]: --vtu is for these"
+        )
     _beat(case, output, plot, as_json)
 
 
@@ -145,6 +152,49 @@ def _wall_summary(run: "MechanicsRun") -> dict[str, float]:
         told[f"{name} loaded [mL]"] = float(run.volumes[-1, number]) / 1000
     told["greatest displacement [mm]"] = float(moved.max())
     return told | run.stats | {"wall time [s]": run.seconds}
+
+
+def _heart(
+    case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
+) -> None:
+    from training._heart_figure import draw_heart
+    from training._tissue_chunks import discard_parts
+    from training.heart_case import load_heart_case
+    from training.heart_run import (
+        SCALARS,
+        build_heart,
+        outlook,
+        run_heart_case,
+        write_heart_run,
+        write_heart_series,
+    )
+
+    loaded = load_heart_case(case)
+    _check_files(output, plot, vtu, (".pvd",))
+    made = build_heart(loaded)
+    if not as_json:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(outlook(loaded, made))
+    with progress_bar(quiet=as_json) as update:
+        run = run_heart_case(loaded, output, update, made)
+    files = []
+    if output is not None:
+        with replacing(output) as temporary:
+            write_heart_run(run, loaded, temporary)
+        discard_parts(output)
+        files.append(output)
+    if vtu is not None:
+        write_heart_series(run, vtu)
+        files.append(vtu)
+    if plot is not None:
+        with replacing(plot) as temporary:
+            draw_heart(run, loaded.steps, temporary)
+        files.append(plot)
+    if run.failure is not None:
+        reached = ", ".join(str(file) for file in files)
+        raise ValueError(run.failure + (f"; what was reached is in {reached}" if reached else ""))
+    told = {f"{name} [{SCALARS[name]}]": value for name, value in run.scalars.items()}
+    told |= run.stats | {"wall time [s]": run.seconds}
+    _tell(f"heart: {case}", told, made.notes, files, as_json)
 
 
 def _figures(run: "TissueRun", plot: Path, equation: str) -> list[Path]:

@@ -1,0 +1,145 @@
+"""A figure of a beating heart: its loop, pressures, volume and flow, and the wall cut open."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from training._surface_figure import _looking, rasterised
+from training.heart_run import HeartRun
+from twinjax.geometry import Mesh, boundary
+from twinjax.mechanics import fibre_stretch
+
+_LV, _ARTERY, _LA = "#b2182b", "#ef8a62", "#8073ac"
+_EYE = np.array([-0.15, -1.0, 0.35])  # the half before it is taken away
+
+
+def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None:
+    """Draws the last whole beat's pressure-volume loop, waves in time, and the wall at its ends.
+
+    `steps` are those of a beat. The wall is that of the shapes nearest to end-diastole and
+    end-systole, coloured by the stretch of its fibres from rest. Raises `ValueError` for a file
+    that is no .png, .pdf or .svg.
+    """
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"a figure is .png, .pdf or .svg, not '{path.suffix or path.name}'")
+    style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(13, 6.6), layout="constrained")
+        grid = figure.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 0.85, 0.04])
+        last = _last_beat(run, steps)
+        _draw_loop(figure.add_subplot(grid[:, 0]), run, last)
+        _draw_waves(figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1]), run)
+        _draw_walls(
+            [figure.add_subplot(grid[row, 2]) for row in (0, 1)],
+            figure.add_subplot(grid[:, 3]),
+            run,
+            last,
+        )
+        figure.savefig(path, dpi=dpi)
+
+
+def _last_beat(run: HeartRun, steps: int) -> slice:
+    """The last whole beat, or all there is."""
+    whole = (len(run.times) - 1) // steps
+    return slice((whole - 1) * steps, whole * steps + 1) if whole else slice(None)
+
+
+def _draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
+    volume, pressure = (run.waves[f"left_ventricle.{what}"] for what in ("volume", "pressure"))
+    axis.plot(volume, pressure, color=_LV, lw=0.8, alpha=0.35)
+    axis.plot(volume[last], pressure[last], color=_LV, lw=2.2)
+    axis.fill(volume[last], pressure[last], color=_LV, alpha=0.08, lw=0)
+    axis.set_xlabel("volume of the left ventricle [mL]")
+    axis.set_ylabel("pressure [mmHg]")
+    axis.set_ylim(bottom=min(0.0, float(pressure.min())))
+    axis.set_title("pressure-volume loop", fontsize=10, loc="left")
+    known = run.scalars
+    if known:
+        lines = (
+            f"EDV {known['lv_end_diastolic_volume']:.0f} mL, "
+            f"ESV {known['lv_end_systolic_volume']:.0f} mL",
+            f"ejection fraction {known['lv_ejection_fraction']:.0f} %",
+            f"peak pressure {known['lv_peak_pressure']:.0f} mmHg",
+            f"greatest dP/dt {known['lv_dpdt_max']:.0f} mmHg/s",
+            f"stroke work {known['lv_stroke_work']:.2f} J",
+        )
+        place = {"transform": axis.transAxes, "ha": "center", "va": "center"}
+        axis.text(0.5, 0.42, "\n".join(lines), fontsize=8.5, linespacing=1.5, **place)
+
+
+def _draw_waves(above: Any, below: Any, run: HeartRun) -> None:
+    for name, colour, label in (
+        ("left_ventricle.pressure", _LV, "left ventricle"),
+        ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
+        ("left_atrium.pressure", _LA, "left atrium"),
+    ):
+        above.plot(run.times, run.waves[name], color=colour, lw=1.7, label=label)
+    above.set_title("pressure [mmHg]", fontsize=10, loc="left")
+    above.legend(frameon=False, fontsize=8)
+    below.plot(run.times, run.waves["left_ventricle.volume"], color=_LV, lw=1.7)
+    below.set_title("volume of the left ventricle [mL]", fontsize=10, loc="left")
+    for axis in (above, below):
+        axis.set_xlabel("time [ms]")
+        axis.set_xlim(run.times[0], max(run.times[-1], run.times[0] + 1e-9))
+
+
+def _draw_walls(axes: list, scale: Any, run: HeartRun, last: slice) -> None:
+    volume, times = run.waves["left_ventricle.volume"][last], run.times[last]
+    moments = ((np.argmax(volume), "end-diastole"), (np.argmin(volume), "end-systole"))
+    mesh = run.mesh
+    count, rest = len(mesh.points), np.asarray(run.made.wall.elements.points)
+    half, keep = _opened(mesh)
+    facets, _ = boundary(half)
+    if facets.shape[1] == 4:
+        facets = np.concatenate([facets[:, [0, 1, 2]], facets[:, [0, 2, 3]]])
+    turned = _looking(_EYE / np.linalg.norm(_EYE), np.array([0.0, 0.0, 1.0]))
+    seen = []
+    for at, name in moments:
+        number = int(np.argmin(np.abs(run.moments - times[at])))
+        points = run.points[number]
+        stretch = np.asarray(fibre_stretch(run.made.wall, points - rest))
+        values = _at_corners(run, np.where(keep[:, None], stretch, np.nan))
+        title = f"{name}, {run.moments[number]:.0f} ms"
+        seen.append((title, *rasterised(points[:count] @ turned.T, facets, values), values))
+    known = np.concatenate([values[np.isfinite(values)] for *_, values in seen])
+    norm = Normalize(float(known.min()), float(max(known.max(), known.min() + 1e-9)))
+    colours = matplotlib.colormaps["viridis"]
+    extents = np.array([extent for _, _, _, extent, _ in seen])
+    for axis, (title, values, light, extent, _) in zip(axes, seen, strict=True):
+        image = np.ones((*values.shape, 4))
+        image[..., :3] = colours(norm(np.nan_to_num(values)))[..., :3]
+        image[..., :3] *= (0.62 + 0.43 * light)[..., None]
+        image[..., 3] = light > 0
+        axis.imshow(np.clip(image, 0, 1), origin="lower", extent=extent)
+        axis.set_xlim(extents[:, 0].min(), extents[:, 1].max())
+        axis.set_ylim(extents[:, 2].min(), extents[:, 3].max())
+        axis.set_title(title, fontsize=10)
+        axis.set_axis_off()
+    bar = axes[0].figure.colorbar(matplotlib.cm.ScalarMappable(norm, colours), cax=scale)
+    bar.set_label("stretch of the fibres from rest [1]")
+
+
+def _opened(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+    """Without the cells before the long axis, and which are kept; all, where none would be."""
+    middle = np.asarray(mesh.points)[mesh.cells].mean(axis=1)[:, 1]
+    keep = middle > -1e-6 * np.ptp(np.asarray(mesh.points))
+    return Mesh(mesh.points, mesh.cells[keep]), keep
+
+
+def _at_corners(run: HeartRun, values: np.ndarray) -> np.ndarray:
+    """Means at nodes of values at the points of quadrature that are nearest to them in cells."""
+    elements = run.made.wall.elements
+    mesh = run.mesh
+    rest, cells = np.asarray(elements.points), np.asarray(elements.cells)
+    places = np.einsum("qn,cnx->cqx", np.asarray(elements.values()), rest[cells])
+    apart = np.linalg.norm(places[:, None] - rest[mesh.cells][:, :, None], axis=3)
+    near = np.take_along_axis(values, np.argmin(apart, axis=2), axis=1)
+    there = np.isfinite(near)
+    count = len(mesh.points)
+    total = np.bincount(mesh.cells[there], near[there], count)
+    number = np.bincount(mesh.cells[there], minlength=count)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)

@@ -1,0 +1,335 @@
+"""A case of a beating heart from file to file: its steps, what they amount to, its HDF5."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax.numpy as jnp
+import numpy as np
+
+from training._heart_chunks import FINEST, Kept, Means, onward, resumed, save
+from training._mechanics_wall import Made, make_wall
+from training._parts import Parts
+from training.datasets import USE, versions
+from training.heart_case import HeartCase
+from training.mechanics_run import DIRECTIONS
+from twinjax import RESULTS
+from twinjax.cells import DEFAULT, MODELS, beat_grid, pace
+from twinjax.geometry import SEGMENTS, Mesh
+from twinjax.heart import CalciumTransient, HeartState, WholeHeart
+from twinjax.mechanics import Wall, segment_strain
+from twinjax.observables import WAVEFORMS
+from twinjax.units import convert
+
+Progress = Callable[[str, int, int], None]
+_START = 800_000  # the part with calcium and the filled heart
+_MEANS = {"fibre_stretch": "1", "tension": "kPa"}
+_BASE = 0.9  # of the program and its compiled code [GB]
+# name -> unit, in the order in which they are shown
+SCALARS = {
+    "lv_end_diastolic_volume": "mL",
+    "lv_end_systolic_volume": "mL",
+    "lv_stroke_volume": "mL",
+    "lv_ejection_fraction": "%",
+    "lv_peak_pressure": "mmHg",
+    "lv_dpdt_max": "mmHg/s",
+    "lv_stroke_work": "J",
+    "systolic_blood_pressure": "mmHg",
+    "diastolic_blood_pressure": "mmHg",
+    "lv_volume_gained": "mL",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeartRun:
+    """What a case gives, as far as it came.
+
+    `times` (n) [ms]; `waves` (n) with the names and units of
+    [`WAVEFORMS`][twinjax.observables.WAVEFORMS]; `means` (n) over the wall of `fibre_stretch` [1]
+    and active `tension` [kPa]. Shapes of the wall, at `moments` (shape) [ms]: `points` (shape,
+    node, 3) [mm] and `strain` (shape, direction, 17), Green's from rest, if there are segments.
+    `scalars` of the last whole beat, with the units of `SCALARS`; empty if there is none.
+    `failure` is the sentence on why it ended before its end, or nothing.
+    """
+
+    made: Made
+    times: np.ndarray
+    waves: dict[str, np.ndarray]
+    means: dict[str, np.ndarray]
+    moments: np.ndarray
+    points: np.ndarray
+    strain: np.ndarray | None
+    scalars: dict[str, float]
+    stats: dict[str, float]
+    failure: str | None
+    seconds: float
+
+    @property
+    def mesh(self) -> Mesh:
+        """The corners of the elements at rest."""
+        elements = self.made.wall.elements
+        cells = np.asarray(elements.cells)
+        corners = 4 if cells.shape[1] == 10 else 8
+        count = int(cells[:, :corners].max()) + 1
+        points = np.asarray(elements.points)[:count]
+        return Mesh(points, cells[:, :corners])
+
+
+def build_heart(case: HeartCase) -> Made:
+    """The wall of a case. Raises `ValueError` for a geometry that is none."""
+    try:
+        return make_wall(case.wall, case.viscosity)
+    except ValueError as error:
+        raise ValueError(f"{case.name}: {error}") from None
+
+
+def outlook(case: HeartCase, made: Made) -> str:
+    """How large the run will be, in a line."""
+    freedom = int(np.sum(~np.asarray(made.wall.fixed)))
+    steps = case.table.heart.beats * case.steps
+    memory = _BASE + 1e-9 * _bytes(made.wall)
+    return f"{freedom:,} degrees of freedom, {steps} steps of {case.step:.3g} ms, {memory:.1f} GB"
+
+
+def _bytes(wall: Wall) -> float:
+    """Of two factorisations, and of the stiffness of the cells as it is made."""
+    fronts = wall.sparsity.fronts.fronts
+    factors = sum(len(f.own) * (len(f.own) + 2 * len(f.rim)) for f in fronts)
+    cells, corners = wall.elements.cells.shape
+    return 8 * (2.5 * factors + 3 * cells * (3 * corners) ** 2)
+
+
+def run_heart_case(
+    case: HeartCase,
+    output: Path | None = None,
+    progress: Progress | None = None,
+    made: Made | None = None,
+) -> HeartRun:
+    """Runs a case; with an `output` what is done is kept beside it, and a killed run goes on.
+
+    A step without a balance is tried again in halves, quarters and eighths. Where none of these
+    has one, the run ends there, and `failure` tells it. Raises `ValueError` for a case that does
+    not fit its geometry, and for a heart that cannot be filled.
+    """
+    began = time.perf_counter()
+    told = progress or (lambda stage, done, total: None)
+    told("geometry", 0, 1)
+    made = made or build_heart(case)
+    parts = None
+    if output is not None:
+        plan = {"case": case.sha256, "versions": versions(), "kind": "heart"}
+        parts = Parts(output, plan, resume=True)
+    heart, kept = _heart(case, made, parts, told), Kept()
+    state, number = resumed(heart, parts, kept)
+    if state is None:
+        told("filling", 0, 1)
+        state = _filled(case, heart)
+        kept.shape(state)
+        if parts is not None:
+            save(parts, -1, state, kept, 0.0, {"displacement": kept.shapes[-1]})
+    else:
+        number += 1
+    spent, total = kept.seconds, case.table.heart.beats * case.steps
+    first = done = min(number * case.every, total)
+    means, failure = Means(heart), None
+    end, clock = round(total * case.step), [0.0, 0.0]
+
+    def tell(now: float) -> None:
+        steps, left = now / case.step - first, ""
+        # The first step waits for the compiler and says nothing of the others.
+        if clock[0] == 0 and steps > 0:
+            clock[:] = time.perf_counter(), steps
+        elif clock[0]:
+            each = (time.perf_counter() - clock[0]) / (steps - clock[1])
+            left = f", about {each * (total - first - steps):.0f} s left"
+        told(f"heart [ms]{left}", round(now), end)
+
+    while done < total and failure is None:
+        count = min(case.every, total - done)
+        tell(done * case.step)
+        rows, state, code, stats = onward(means, state, case.step, count, tell)
+        kept.add(rows if done == 0 else {name: row[1:] for name, row in rows.items()}, stats)
+        done += len(rows["tension"]) - 1
+        kept.shape(state)
+        if code != RESULTS.successful:
+            failure = _failure(case, code, done * case.step)
+        elif parts is not None:
+            seconds = spent + time.perf_counter() - began
+            save(parts, number, state, kept, seconds, kept.last())
+        number += 1
+    told("heart [ms]", end, end)
+    return _assembled(case, made, kept, done, failure, spent + time.perf_counter() - began)
+
+
+def _heart(case: HeartCase, made: Made, parts: Parts | None, told: Progress) -> WholeHeart:
+    """The heart with the calcium of its cell, which is paced once."""
+    if parts is not None and parts.has(_START):
+        kept = parts.load(_START)
+    else:
+        kept = _calcium(case, told)
+        if parts is not None:
+            parts.save(_START, kept)
+    return WholeHeart(
+        wall=made.wall,
+        tension=case.tension,
+        calcium=CalciumTransient(kept["times"], kept["values"], case.period),
+        activation=case.table.heart.activation,
+        circulation=case.circulation,
+    )
+
+
+def _calcium(case: HeartCase, told: Progress) -> dict[str, np.ndarray]:
+    table = case.table.heart
+    cell, state, seen = MODELS[table.cell](), None, None
+    assert cell.about.stimulus is not None
+    grid = beat_grid(case.period, cell.about.stimulus[1], setting=DEFAULT.within(cell))
+    for number in range(table.cell_beats):
+        told("cell [beats]", number, table.cell_beats)
+        seen = pace(cell, state=state, grid=grid, throw=False)
+        state = seen.state
+        if int(seen.result) != RESULTS.successful:
+            raise ValueError(
+                f"{case.name}: the cell {table.cell} became infinite or NaN in beat {number + 1}; "
+                "take another cell or another rate"
+            )
+    assert seen is not None
+    # The last value is the first of the next beat.
+    times, values = np.asarray(seen.times)[:-1], np.asarray(seen.observations["cai"])[:-1]
+    return {"times": times, "values": values}
+
+
+def _filled(case: HeartCase, heart: WholeHeart) -> HeartState:
+    try:
+        return heart.filled(case.start)
+    except RuntimeError:
+        raise ValueError(
+            f"{case.name}: the wall does not bear the {case.start:g} mmHg of heart.start: lower "
+            "it, or take a stiffer energy"
+        ) from None
+
+
+def _failure(case: HeartCase, code: int, reached: float) -> str:
+    if code == RESULTS.nonfinite:
+        return f"{case.name}: after {reached:.4g} ms: {RESULTS(code).message}"
+    return (
+        f"{case.name}: after {reached:.4g} ms no balance of wall, sarcomeres and blood was found, "
+        f"nor in steps of 1/{FINEST} of {case.step:.3g} ms: lower t_ref, take a stiffer energy or "
+        "a higher viscosity, or a shorter heart.step"
+    )
+
+
+def _assembled(
+    case: HeartCase, made: Made, kept: Kept, done: int, failure: str | None, seconds: float
+) -> HeartRun:
+    rows = {k: np.concatenate([row[k] for row in kept.rows]) for k in kept.rows[0]}
+    # A run that fails at once after a shape was kept has it twice.
+    fresh = [i for i, m in enumerate(kept.moments) if i == 0 or m > kept.moments[i - 1]]
+    moved = np.array([kept.shapes[i] for i in fresh])
+    strain = None
+    if made.segments is not None:
+        each = [segment_strain(made.wall, jnp.asarray(u), made.axes, made.segments) for u in moved]
+        strain = np.array([[np.asarray(getattr(e, d)) for d in DIRECTIONS] for e in each])
+    waves = {name: rows[name] for name in WAVEFORMS}
+    return HeartRun(
+        made,
+        case.step * np.arange(done + 1),
+        waves,
+        {name: rows[name] for name in _MEANS},
+        np.array(kept.moments)[fresh],
+        np.asarray(made.wall.elements.points)[None] + moved,
+        strain,
+        scalars_of(waves, case.step, case.steps),
+        kept.stats,
+        failure,
+        seconds,
+    )
+
+
+def scalars_of(waves: dict[str, np.ndarray], step: float, steps: int) -> dict[str, float]:
+    """Of the last whole beat: `waves` (n) from its start, `steps` of `step` [ms] a beat.
+
+    The loop is closed by a straight line where the volume at the beat's end, `lv_volume_gained`
+    more, is not that at its beginning.
+    """
+    whole = (len(waves["left_ventricle.volume"]) - 1) // steps
+    if whole == 0:
+        return {}
+    last = slice((whole - 1) * steps, whole * steps + 1)
+    pressure, volume = (waves[f"left_ventricle.{what}"][last] for what in ("pressure", "volume"))
+    arterial = waves["systemic_arteries.pressure"][last]
+    around, across = np.append(volume, volume[0]), np.append(pressure, pressure[0])
+    work = -float(np.sum((across[1:] + across[:-1]) / 2 * np.diff(around)))
+    most, least = float(volume.max()), float(volume.min())
+    found = {
+        "lv_end_diastolic_volume": most,
+        "lv_end_systolic_volume": least,
+        "lv_stroke_volume": most - least,
+        "lv_ejection_fraction": 100 * (most - least) / most,
+        "lv_peak_pressure": pressure.max(),
+        "lv_dpdt_max": np.gradient(pressure, 1e-3 * step).max(),
+        "lv_stroke_work": convert(work, "mmHg·mL", "J"),
+        "systolic_blood_pressure": arterial.max(),
+        "diastolic_blood_pressure": arterial.min(),
+        "lv_volume_gained": volume[-1] - volume[0],
+    }
+    return {name: float(found[name]) for name in SCALARS}
+
+
+def write_heart_run(run: HeartRun, case: HeartCase, path: Path) -> None:
+    """Writes an HDF5 file of the kind `heart`: every dataset has its unit."""
+    wall = run.made.wall
+    elements = wall.elements
+    provenance = {
+        "case": case.text,
+        "versions": versions(),
+        "context_of_use": USE,
+        "notes": list(run.made.notes),
+        "wall_s": run.seconds,
+        "failure": run.failure,
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs["twinjax_kind"] = "heart"
+        file.attrs["format"] = 1
+        file.attrs["energy"] = case.table.heart.energy
+        file.attrs["cell"] = case.table.heart.cell
+        file.attrs["complete"] = run.failure is None
+        file.attrs["provenance"] = json.dumps(provenance)
+
+        def put(name: str, values: Any, unit: str) -> None:
+            file.create_dataset(name, data=values, compression="gzip" if np.ndim(values) else None)
+            file[name].attrs["unit"] = unit
+
+        put("time", run.times, "ms")
+        for name, wave in run.waves.items():
+            put(f"waveforms/{name}", wave, WAVEFORMS[name].unit)
+        for name, unit in _MEANS.items():
+            put(f"wall/{name}", run.means[name], unit)
+        file.create_group("scalars", track_order=True)
+        for name, value in run.scalars.items():
+            put(f"scalars/{name}", value, SCALARS[name])
+        put("mesh/points", np.asarray(elements.points), "mm")
+        put("mesh/cells", np.asarray(elements.cells), "1")
+        put("mesh/facets", elements.facets, "1")
+        put("mesh/facet_tags", elements.facet_tags, "1")
+        put("mesh/fibres", np.asarray(wall.frames[..., 0]), "1")
+        put("shapes/time", run.moments, "ms")
+        put("shapes/points", run.points, "mm")
+        if run.strain is not None:
+            for number, name in enumerate(DIRECTIONS):
+                put(f"strain/{name}", run.strain[:, number], "1")
+            file["strain"].attrs["segments"] = json.dumps(list(SEGMENTS.values()))
+            file["strain"].attrs["measure"] = "Green's, from the wall at rest, at shapes/time"
+
+
+def write_heart_series(run: HeartRun, path: Path) -> None:
+    """The shapes for ParaView, with displacements from rest; times in ms."""
+    from twinjax.io import write_series
+
+    elements = run.made.wall.elements
+    moved = run.points - np.asarray(elements.points)[None]
+    cells = np.asarray(elements.cells)
+    write_series(path, run.moments, run.points, cells, point_data={"displacement": moved})
