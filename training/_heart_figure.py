@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
@@ -14,6 +15,18 @@ from twinjax.geometry import Mesh, boundary
 from twinjax.mechanics import fibre_stretch
 
 _LV, _ARTERY, _LA = "#b2182b", "#ef8a62", "#8073ac"
+_WAVES = {
+    "pressure [mmHg]": (
+        ("left_ventricle.pressure", _LV, "left ventricle"),
+        ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
+        ("left_atrium.pressure", _LA, "left atrium"),
+    ),
+    "volume of the left ventricle [mL]": (("left_ventricle.volume", _LV, ""),),
+    "flow [mL/s]": (
+        ("aortic.flow", _ARTERY, "aortic valve"),
+        ("mitral.flow", _LA, "mitral valve"),
+    ),
+}
 _EYE = np.array([-0.15, -1.0, 0.35])  # the half before it is taken away
 
 
@@ -29,16 +42,12 @@ def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(13, 6.6), layout="constrained")
-        grid = figure.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 0.85, 0.04])
+        grid = figure.add_gridspec(6, 4, width_ratios=[1.3, 1.25, 0.85, 0.04])
         last = _last_beat(run, steps)
         _draw_loop(figure.add_subplot(grid[:, 0]), run, last)
-        _draw_waves(figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1]), run)
-        _draw_walls(
-            [figure.add_subplot(grid[row, 2]) for row in (0, 1)],
-            figure.add_subplot(grid[:, 3]),
-            run,
-            last,
-        )
+        _draw_waves([figure.add_subplot(grid[2 * row : 2 * row + 2, 1]) for row in range(3)], run)
+        walls = [figure.add_subplot(grid[3 * row : 3 * row + 3, 2]) for row in range(2)]
+        _draw_walls(walls, figure.add_subplot(grid[1:5, 3]), run, last)
         figure.savefig(path, dpi=dpi)
 
 
@@ -71,20 +80,16 @@ def _draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
         axis.text(0.5, 0.42, "\n".join(lines), fontsize=8.5, linespacing=1.5, **place)
 
 
-def _draw_waves(above: Any, below: Any, run: HeartRun) -> None:
-    for name, colour, label in (
-        ("left_ventricle.pressure", _LV, "left ventricle"),
-        ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
-        ("left_atrium.pressure", _LA, "left atrium"),
-    ):
-        above.plot(run.times, run.waves[name], color=colour, lw=1.7, label=label)
-    above.set_title("pressure [mmHg]", fontsize=10, loc="left")
-    above.legend(frameon=False, fontsize=8)
-    below.plot(run.times, run.waves["left_ventricle.volume"], color=_LV, lw=1.7)
-    below.set_title("volume of the left ventricle [mL]", fontsize=10, loc="left")
-    for axis in (above, below):
-        axis.set_xlabel("time [ms]")
+def _draw_waves(axes: list, run: HeartRun) -> None:
+    for axis, (title, rows) in zip(axes, _WAVES.items(), strict=True):
+        for name, colour, label in rows:
+            axis.plot(run.times, run.waves[name], color=colour, lw=1.7, label=label)
+        axis.set_title(title, fontsize=10, loc="left")
+        if len(rows) > 1:
+            axis.legend(frameon=False, fontsize=8)
         axis.set_xlim(run.times[0], max(run.times[-1], run.times[0] + 1e-9))
+        axis.tick_params(labelbottom=axis is axes[-1])
+    axes[-1].set_xlabel("time [ms]")
 
 
 def _draw_walls(axes: list, scale: Any, run: HeartRun, last: slice) -> None:
@@ -101,7 +106,7 @@ def _draw_walls(axes: list, scale: Any, run: HeartRun, last: slice) -> None:
     for at, name in moments:
         number = int(np.argmin(np.abs(run.moments - times[at])))
         points = run.points[number]
-        stretch = np.asarray(fibre_stretch(run.made.wall, points - rest))
+        stretch = np.asarray(fibre_stretch(run.made.wall, jnp.asarray(points - rest)))
         values = _at_corners(run, np.where(keep[:, None], stretch, np.nan))
         title = f"{name}, {run.moments[number]:.0f} ms"
         seen.append((title, *rasterised(points[:count] @ turned.T, facets, values), values))

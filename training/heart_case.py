@@ -207,7 +207,7 @@ def _circulation(table: HeartCaseFile, rate: float) -> ClosedLoop:
             raise ValueError("[circulation]: the heart_rate is given as heart.rate")
         if parameter.startswith(f"{CHAMBER}."):
             raise ValueError(
-                f"[circulation]: {parameter} has no effect, for the wall is the left ventricle"
+                f"[circulation]: {parameter} is not asked for: the wall is the left ventricle"
             )
     return _changed("[circulation]", ClosedLoop(heart_rate=rate), table.circulation)
 

@@ -1,0 +1,300 @@
+"""`twinjax simulate` for a beating heart: a case is what the library does; kills and failures."""
+
+import json
+
+import equinox as eqx
+import h5py
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests._conventions import PROJECT
+from tests._kill import kill_while
+from tests._pages import blocks
+from training import _heart_chunks, heart_run
+from training._heart_chunks import Means, _unfilled, onward
+from training.cli import main
+from training.heart_case import load_heart_case, parse_heart_case
+from training.heart_run import (
+    SCALARS,
+    _heart,
+    build_heart,
+    outlook,
+    run_heart_case,
+    scalars_of,
+)
+from twinjax import RESULTS, Solution
+from twinjax.heart import beat
+from twinjax.observables import WAVEFORMS
+
+SMALL = """
+[heart]
+cell_beats = 1
+rate = {value = 120.0, unit = "bpm"}
+start = {value = 8.0, unit = "mmHg"}
+step = 10.0
+
+[geometry]
+kind = "ellipsoid"
+endo = [22.0, 54.0]
+epi = [33.0, 63.0]
+base = 16.0
+square = 1
+rings = 2
+layers = 1
+apex = 0.3
+
+[parameters]
+stiffness = {value = 0.5, unit = "kPa"}
+b_f = {value = 18.5, unit = "1"}
+
+[tension]
+t_ref = {value = 160.0, unit = "kPa"}
+ca50 = {value = 600.0, unit = "nM"}
+
+[circulation]
+"mitral.open_resistance" = {value = 0.008, unit = "mmHg·s/mL"}
+
+[[springs]]
+surface = "epi"
+stiffness = 0.05
+
+[[springs]]
+surface = "base"
+stiffness = 0.5
+direction = "every"
+
+[output]
+every = 100.0
+septum = [-1.0, 0.0, 0.0]
+"""
+
+
+def simulate(capsys, folder, text, *options):
+    """The exit code and what was printed of a case."""
+    case = folder / "case.toml"
+    case.write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", str(case), *options])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, " ".join(printed.err.split())
+
+
+@pytest.mark.slow  # two programs compile a beat
+def test_a_killed_run_goes_on_and_is_what_the_library_does(tmp_path, capsys, monkeypatch):
+    case_file, output = tmp_path / "case.toml", tmp_path / "beat.h5"
+    case_file.write_text(SMALL, encoding="utf-8")
+    # Calcium, the filled heart, and two chunks of five, each with the state at its end.
+    command = ("simulate", case_file, "-o", output)
+    kill_while(command, tmp_path / ".beat.h5.parts", whole=7, module="heart_run", part=0)
+    assert not output.exists()
+    asked = []
+
+    def counted(heart, *, steps, **options):
+        asked.append(steps)
+        return beat(heart, steps=steps, **options)
+
+    monkeypatch.setattr(_heart_chunks, "beat", counted)
+    options = ["-o", str(output), "--vtu", str(tmp_path / "beat.pvd")]
+    options += ["--plot", str(tmp_path / "beat.png"), "--json"]
+    code, out, _ = simulate(capsys, tmp_path, SMALL, *options)
+    assert code == 0
+    assert asked == [10, 10, 10]
+    told = json.loads(out)
+
+    case = load_heart_case(case_file)
+    made = build_heart(case)
+    heart = _heart(case, made, None, lambda *_: None)
+    np.testing.assert_allclose(heart.circulation.mitral.open_resistance, 0.008)
+    np.testing.assert_allclose(heart.tension.ca50, 0.6)
+    whole = beat(heart, start=heart.filled(8.0), step=10.0, steps=50)
+    with h5py.File(output) as file:
+        np.testing.assert_array_equal(file["time"], 10.0 * np.arange(51))
+        for name, about in WAVEFORMS.items():
+            wave = file[f"waveforms/{name}"]
+            assert wave.attrs["unit"] == about.unit
+            np.testing.assert_allclose(wave, whole.observations[name], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(file["shapes/time"], [0, 100, 200, 300, 400, 500])
+        end = made.wall.elements.points + whole.state.deformation.displacement
+        np.testing.assert_allclose(file["shapes/points"][-1], end, atol=1e-8)
+        assert file["strain/fibre"].shape == (6, 17)
+        assert file["wall/tension"].attrs["unit"] == "kPa"
+        assert file["wall/tension"][:].max() > 10
+        assert file.attrs["twinjax_kind"] == "heart"
+        assert file.attrs["complete"]
+        volume = file["waveforms/left_ventricle.volume"][:]
+        assert file["scalars/lv_stroke_volume"][()] == np.ptp(volume)
+        assert list(file["scalars"]) == list(SCALARS)
+        assert json.loads(file.attrs["provenance"])["wall_s"] > 0
+    assert told["lv_stroke_volume [mL]"] == np.ptp(volume) > 10
+    assert (tmp_path / "beat_5.vtu").is_file()
+    assert (tmp_path / "beat.png").stat().st_size > 10_000
+    assert not list(tmp_path.glob(".*"))  # nothing is left beside
+    with pytest.raises(SystemExit) as ended:
+        main(["info", str(output), "--json"])
+    assert not ended.value.code
+    known = json.loads(capsys.readouterr().out)
+    assert known["kind"] == "heart"
+    assert known["last beat"]["lv_stroke_volume [mL]"] == pytest.approx(np.ptp(volume), rel=1e-3)
+
+
+def toy(limit, value=1.0):
+    """In place of `beat`: waves of slope `value`; from 20 ms on no step above `limit` is done."""
+
+    def run(heart, *, start, step, steps, **_):
+        state, times, code = start, [float(start.time)], RESULTS.successful
+        for _ in range(steps):
+            if step > limit and times[-1] >= 20:
+                code = RESULTS.no_filling
+                break
+            times.append(times[-1] + step)
+            state = eqx.tree_at(lambda s: s.time, state, jnp.asarray(times[-1]))
+        wave = jnp.asarray([value * time if time else 0.0 for time in times])
+        seen = dict.fromkeys(WAVEFORMS, wave)
+        seen["seen"] = {"tension": wave, "fibre_stretch": jnp.ones(len(times))}
+        stats = {"corrections": jnp.asarray(steps), "factorisations": jnp.asarray(1)}
+        return Solution(jnp.asarray(times), seen, state, stats, jnp.asarray(int(code)))
+
+    return run
+
+
+@pytest.fixture
+def flat(monkeypatch):
+    """The calcium of no cell: a heart is made at once."""
+    kept = {"times": np.array([0.0, 50.0]), "values": np.array([1e-4, 5e-4])}
+    monkeypatch.setattr(heart_run, "_calcium", lambda *_: kept)
+
+
+def test_steps_without_a_balance_are_divided(flat, monkeypatch):
+    case = parse_heart_case(SMALL)
+    heart = _heart(case, build_heart(case), None, lambda *_: None)
+    begin = _unfilled(heart)
+
+    def ended(run):
+        monkeypatch.setattr(_heart_chunks, "beat", run)
+        rows, state, code, counts = onward(Means(heart), begin, 10.0, 5, lambda now: None)
+        return rows["tension"].tolist(), float(state.time), code, counts["divided steps"]
+
+    assert ended(toy(2.5)) == ([0, 10, 20, 30, 40, 50], 50, RESULTS.successful, 3)
+    assert ended(toy(1.0)) == ([0, 10, 20], 20, RESULTS.no_filling, 0)
+    assert ended(toy(10.0, np.nan)) == ([0], 0, RESULTS.nonfinite, 0)
+
+
+def test_a_run_that_is_interrupted_goes_on(flat, tmp_path, monkeypatch):
+    case, output, calls = parse_heart_case(SMALL), tmp_path / "beat.h5", []
+
+    def interrupted(heart, **options):
+        calls.append(float(options["start"].time))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return toy(10.0)(heart, **options)
+
+    monkeypatch.setattr(_heart_chunks, "beat", interrupted)
+    monkeypatch.setattr(heart_run, "_filled", lambda case, heart: _unfilled(heart))
+    with pytest.raises(KeyboardInterrupt):
+        run_heart_case(case, output)
+    run = run_heart_case(case, output)
+    assert calls == [0, 100, 200, 200, 300, 400]
+    np.testing.assert_array_equal(run.waves["aortic.flow"], run.times)
+    np.testing.assert_array_equal(run.moments, [0, 100, 200, 300, 400, 500])
+    assert run.stats == {"corrections": 50, "factorisations": 5, "divided steps": 0}
+    again = run_heart_case(case, output)  # all is there already
+    assert len(calls) == 6
+    np.testing.assert_array_equal(again.points, run.points)
+    other = parse_heart_case(SMALL.replace("beats = 1", "beats = 2"))
+    with pytest.raises(ValueError, match="holds parts of another run"):
+        run_heart_case(other, output)
+
+
+def test_a_beat_that_finds_no_balance_is_told_and_saved(flat, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_heart_chunks, "beat", toy(1.0))
+    monkeypatch.setattr(heart_run, "_filled", lambda case, heart: _unfilled(heart))
+    output = tmp_path / "beat.h5"
+    options = ["-o", str(output), "--plot", str(tmp_path / "beat.png")]
+    code, _, said = simulate(capsys, tmp_path, SMALL, *options)
+    assert code == 2
+    assert "after 20 ms no balance of wall, sarcomeres and blood was found, nor in steps of" in said
+    assert f"what was reached is in {output}, {tmp_path / 'beat.png'}" in said
+    with h5py.File(output) as file:
+        assert not file.attrs["complete"]
+        np.testing.assert_array_equal(file["time"], [0, 10, 20])
+        np.testing.assert_array_equal(file["shapes/time"], [0, 20])
+        assert not len(file["scalars"])
+    with pytest.raises(SystemExit):
+        main(["info", str(output)])
+    assert "none was reached whole" in capsys.readouterr().out
+
+
+def test_a_beat_has_whole_steps():
+    case = parse_heart_case(SMALL.replace("value = 120.0", "value = 72.0"))
+    assert (case.steps, case.every) == (84, 10)
+    np.testing.assert_allclose(case.step * case.steps, 60_000 / 72)
+
+
+def test_scalars_of_a_loop_that_is_known():
+    """A rectangle of 80 mmHg by 60 mL that two beats go around, the first one smaller."""
+    corners = np.array([[120.0, 10.0], [120.0, 90.0], [60.0, 90.0], [60.0, 10.0], [120.0, 10.0]])
+    volume = np.concatenate([corners[:4, 0] - 1, corners[:, 0]])
+    pressure = np.concatenate([corners[:4, 1] / 2, corners[:, 1]])
+    waves = {
+        "left_ventricle.volume": volume,
+        "left_ventricle.pressure": pressure,
+        "systemic_arteries.pressure": pressure / 2,
+    }
+    found = scalars_of(waves, 10.0, 4)
+    assert found["lv_stroke_work"] == pytest.approx(80 * 60 * 133.322387415e-6)
+    assert found["lv_ejection_fraction"] == 50
+    assert found["lv_dpdt_max"] == pytest.approx(80 / 0.01)
+    assert found["diastolic_blood_pressure"] == 5
+    assert found["lv_volume_gained"] == 0
+    assert scalars_of({name: wave[:4] for name, wave in waves.items()}, 10.0, 4) == {}
+
+
+def test_the_page_shows_the_packaged_case():
+    case = load_heart_case(PROJECT / "training/examples/lv_ellipsoid.toml")
+    assert (case.steps, case.step, case.every, case.viscosity) == (250, 4.0, 5, 10.0)
+    shown = parse_heart_case(blocks("heart_cases.md", "toml")[0])
+    assert shown.table == case.table
+    line = outlook(case, build_heart(case))
+    assert line.startswith("6,015 degrees of freedom, 250 steps of 4 ms, ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("cell_beats = 1", 'energy = "gucione"', "unknown energy 'gucione'; did you mean 'gucc"),
+        ("cell_beats = 1", 'cell = "torord-endo"', "unknown cell model 'torord-endo'; did you me"),
+        ("cell_beats = 1", 'cell = "fabbri-2017-san"', "fabbri-2017-san is not paced or knows no"),
+        ("cell_beats = 1", "beat = 1", "unknown key 'beat'; did you mean 'beats'"),
+        ("cell_beats = 1", "activation = 500.0", "heart.activation: 500 ms is after the beat's"),
+        ('120.0, unit = "bpm"', '120.0, unit = "mmHg"', "heart: rate:"),
+        ('120.0, unit = "bpm"', '20.0, unit = "bpm"', "rate = 20 bpm is outside its bounds"),
+        ('8.0, unit = "mmHg"', '8.0, unit = "mmHG2"', "heart.start:"),
+        ('8.0, unit = "mmHg"', 'nan, unit = "mmHg"', "heart.start: nan mmHg fills no ventricle"),
+        ("step = 10.0", "step = -1.0", "heart.step: input should be greater than 0"),
+        ("b_f =", "b_ff =", "unknown parameter 'b_ff'; did you mean 'b_f'"),
+        ("ca50 =", "ca500 =", "unknown parameter 'ca500'; did you mean 'ca50'"),
+        ("value = 600.0", "value = 6.0", "ca50 = 0.006 µM is outside its bounds [0.3, 3] µM"),
+        ('"mitral.open_resistance"', '"mitral.open_resistence"', "did you mean 'mitral.open_resi"),
+        ('"mitral.open_resistance"', "heart_rate", "the heart_rate is given as heart.rate"),
+        (
+            '"mitral.open_resistance"',
+            '"left_ventricle.active_elastance"',
+            "left_ventricle.active_elastance is not asked for: the wall is the left ventricle",
+        ),
+        ("every = 100.0", "every = 600.0", "output.every: 600 ms is longer than a beat, 500 ms"),
+        ('surface = "epi"', 'surface = "epy"', "unknown surface 'epy'; did you mean 'epi'"),
+        ("rings = 2", "rings = 2\nendo = [40.0, 60.0]", "case.toml is not TOML"),
+        ("endo = [22.0, 54.0]", "endo = [40.0, 54.0]", "a wall needs 0 < endo < epi"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_case_is_one_sentence(tmp_path, capsys, old, new, sentence):
+    assert old in SMALL
+    output = tmp_path / "beat.h5"
+    code, out, said = simulate(capsys, tmp_path, SMALL.replace(old, new, 1), "-o", str(output))
+    assert code == 2
+    assert sentence in said
+    assert said.startswith("twinjax: ")
+    assert "case.toml" in said
+    assert not out
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
