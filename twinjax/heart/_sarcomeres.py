@@ -16,7 +16,7 @@ def contraction(
     state: Any,
     calcium: tuple[Float[Array, "*place"], Float[Array, "*place"]],
     stretch: Float[Array, "*place"],
-    step: float,
+    step: Any,
 ) -> Contraction:
     """What sarcomeres do over a step in time, as a function of the stretch at its end.
 

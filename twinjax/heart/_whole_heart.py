@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twinjax._results import RESULTS
-from twinjax._solve import Solution, _finish
+from twinjax._solve import Solution, _finish, equilibrate
 from twinjax.cells import AbstractActiveTension
 from twinjax.cells._tension import contract_step
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
@@ -74,10 +74,10 @@ class WholeHeart(eqx.Module):
     - `calcium`: a function of the time since activation [ms] that gives calcium [mM].
     - `activation` (cell, q) [ms]: when points of the wall are activated, after the beat's start.
     - `circulation`: a [`ClosedLoop`][twinjax.heart.ClosedLoop], whose other chambers are
-      elastances.
+      elastances. As it is given it stays as `lumped`, from which beats start.
 
-    Raises `ValueError` for chambers that are no chambers or not as many as cavities, and for
-    another shape of activation.
+    Raises `ValueError` for chambers that are no chambers or not as many as cavities, for another
+    shape of activation, and for calcium of another period than the circulation's.
     """
 
     wall: Wall
@@ -85,6 +85,7 @@ class WholeHeart(eqx.Module):
     calcium: Callable
     activation: Float[Array, "cell q"]
     circulation: ClosedLoop
+    lumped: ClosedLoop
     chambers: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(
@@ -105,25 +106,32 @@ class WholeHeart(eqx.Module):
         places = wall.frames.shape[:2]
         if times.shape not in ((), places):
             raise ValueError(f"activation has shape {times.shape}; valid: {places}")
+        _check_period(calcium, circulation)
         self.wall, self.tension, self.calcium = wall, tension, calcium
         self.activation = jnp.broadcast_to(times, places)
-        self.circulation = walled(circulation, chambers)
+        self.circulation, self.lumped = walled(circulation, chambers), circulation
         self.chambers = tuple(chambers)
 
     def numbers(self) -> tuple[int, ...]:
         """Of the chambers with walls."""
         return tuple(CHAMBERS.index(name) for name in self.chambers)
 
-    def filled(self, pressure: Any) -> HeartState:
-        """Relaxed under pressures in the cavities [mmHg], the blood in the veins as much as asked.
+    def filled(self, pressure: Any = None) -> HeartState:
+        """Relaxed under pressures in the cavities [mmHg], at the beginning of a beat.
 
-        Raises `RuntimeError` where the wall does not bear them.
+        The circulation, and the pressures by default, are those of the lumped heart's periodic
+        beat; the veins take up what the wall holds less than the lumped chamber. Raises
+        `RuntimeError` where the wall does not bear the pressures.
         """
+        whole = equilibrate(self.lumped)
+        numbers, start = jnp.array(self.numbers()), whole.state
+        if pressure is None:
+            names = [f"{name}.pressure" for name in self.chambers]
+            pressure = jnp.stack([whole.observations[name][0] for name in names])
         inside = jnp.broadcast_to(jnp.asarray(pressure, float) / _MMHG, (len(self.chambers),))
         found = deform(self.wall, Load(inside))
         volumes = found.observations["volumes"] * _ML
-        start = self.circulation.initial_state()
-        start = start._replace(volume=start.volume.at[jnp.array(self.numbers())].set(volumes))
+        start = start._replace(volume=start.volume.at[numbers].set(volumes))
         rest = self.tension.initial_state()
         sarcomeres = jax.tree.map(
             lambda x: jnp.full(self.activation.shape, x, self.activation.dtype), rest
@@ -143,8 +151,8 @@ def beat(
     heart: WholeHeart,
     *,
     start: HeartState,
-    step: float = 2.0,
-    steps: int,
+    step: Any = 2.0,
+    steps: int | None = None,
     observe: Callable[[HeartState], Any] | None = None,
     progress: Callable[[float], Any] | None = None,
     rtol: float = 1e-7,
@@ -160,20 +168,21 @@ def beat(
     with the tension linearised about the stretch λ₀ at its beginning. Sarcomeres and circulation
     are of second order and more in time; viscosity is of first.
 
-    **Arguments:** `step` [ms] and how many; `observe(state)` is kept of every step besides the
-    circulation's waveforms, under `seen`; `progress` is told the time [ms].
+    **Arguments:** `step` [ms] and how many, or a list of them; `observe(state)` is kept of every
+    step besides the circulation's waveforms, under `seen`; `progress` is told the time [ms].
 
     **Returns:** `Solution` with times (steps + 1) [ms], observations along them (pressures in
     mmHg, volumes in mL, flows in mL/s), and the last `HeartState`. A run that fails ends there.
     """
-    if not (step > 0 and steps > 0):
+    lengths = np.asarray(step, float) if steps is None else np.full(steps, step, float)
+    if lengths.ndim != 1 or not len(lengths) or not np.all(lengths > 0):
         raise ValueError(f"a beat needs a step and steps above 0, not {step} and {steps}")
     state, code = start, jnp.array(int(RESULTS.successful))
-    substeps = max(1, int(np.ceil(step / _SUBSTEP)))
+    substeps = max(1, int(np.ceil(lengths.max() / _SUBSTEP)))
     seen = [_observed(heart, state, observe)]
     counts = {"corrections": jnp.array(0), "factorisations": jnp.array(0)}
-    for _ in range(steps):
-        load, exchange, guess = _asked(heart, state, step, substeps)
+    for length in jnp.asarray(lengths):
+        load, exchange, guess = _asked(heart, state, length, substeps)
         found = inflate(
             heart.wall, exchange, load, start=guess, first_step=1.0, rtol=rtol, throw=False
         )
@@ -181,22 +190,34 @@ def beat(
         code = found.result
         if not isinstance(code, jax.core.Tracer) and code != RESULTS.successful:
             break
-        state = _after(heart, state, exchange, found.state, step)
+        state = _after(heart, state, exchange, found.state, length)
         seen.append(_observed(heart, state, observe))
         if progress is not None:
             progress(float(state.time))
     observations = jax.tree.map(lambda *each: jnp.stack(each), *seen)
-    times = start.time + step * jnp.arange(len(seen))
+    times = start.time + jnp.asarray(np.concatenate([[0.0], np.cumsum(lengths)])[: len(seen)])
     return _finish(Solution(times, observations, state, counts, code), throw)
 
 
+def _check_period(calcium: Callable, circulation: ClosedLoop) -> None:
+    period = getattr(calcium, "period", None)
+    known = (period, circulation.heart_rate)
+    if period is None or any(isinstance(value, jax.core.Tracer) for value in known):
+        return
+    length = float(circulation.period()) / _S
+    if abs(float(period) - length) > 1e-3 * length:
+        raise ValueError(
+            f"calcium has a period of {float(period):g} ms and the circulation one of {length:g} ms"
+        )
+
+
 @eqx.filter_jit
-def _asked(heart: WholeHeart, state: HeartState, step: float, substeps: int) -> Any:
+def _asked(heart: WholeHeart, state: HeartState, step: Array, substeps: int) -> Any:
     """The load, the blood, and the guess of a step with the load there."""
     wall, u = heart.wall, state.deformation.displacement
     calcium = _calcium(heart, state.time, step)
     pull = contraction(heart.tension, state.sarcomeres, calcium, fibre_stretch(wall, u), step)
-    motion = Motion(jnp.asarray(1 / step), -u / step, jnp.zeros(()))
+    motion = Motion(1 / step, -u / step, jnp.zeros(()))
     guess = state.pressure + step * state.pressure_rate
     load = Load(guess, contraction=pull, motion=motion).on(wall)
     exchange = Exchange(
@@ -204,7 +225,7 @@ def _asked(heart: WholeHeart, state: HeartState, step: float, substeps: int) -> 
         state.circulation,
         state.pressure,
         state.time,
-        jnp.asarray(step, float),
+        step,
         heart.numbers(),
         substeps,
     )
@@ -212,7 +233,7 @@ def _asked(heart: WholeHeart, state: HeartState, step: float, substeps: int) -> 
     return load, exchange, (jax.lax.stop_gradient(ahead), load)
 
 
-def _calcium(heart: WholeHeart, time: Array, step: float) -> tuple[Array, Array]:
+def _calcium(heart: WholeHeart, time: Array, step: Array) -> tuple[Array, Array]:
     """At the beginning and at the end of a step."""
     since = time - heart.activation
     return heart.calcium(since), heart.calcium(since + step)
@@ -220,7 +241,7 @@ def _calcium(heart: WholeHeart, time: Array, step: float) -> tuple[Array, Array]
 
 @eqx.filter_jit
 def _after(
-    heart: WholeHeart, before: HeartState, exchange: Exchange, found: Any, step: float
+    heart: WholeHeart, before: HeartState, exchange: Exchange, found: Any, step: Array
 ) -> HeartState:
     old, new = before.deformation.displacement, found.deformation.displacement
     calcium = _calcium(heart, before.time, step)

@@ -14,6 +14,7 @@ from twinjax.mechanics._mooney_rivlin import MooneyRivlin
 from twinjax.mechanics._move import Moving, move
 from twinjax.mechanics._segment_strain import WallStrain, fibre_stretch, segment_strain, strain
 from twinjax.mechanics._springs import Springs
+from twinjax.mechanics._stored import stored_energy
 from twinjax.mechanics._unload import Unloaded, unload
 from twinjax.mechanics._usyk import Usyk
 from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
@@ -48,6 +49,7 @@ __all__ = [
     "inflate",
     "move",
     "segment_strain",
+    "stored_energy",
     "strain",
     "unload",
 ]

@@ -1,0 +1,125 @@
+"""A left ventricle that beats in a closed loop: the heart of several experiments, and its works."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twinjax.cells import Land2017, ToRORd, beat_grid, pace
+from twinjax.geometry import Surface
+from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WallMotion, WholeHeart
+from twinjax.mechanics import (
+    Ellipsoid,
+    Guccione,
+    QuadraticVolume,
+    Springs,
+    Wall,
+    fibre_stretch,
+    stored_energy,
+)
+
+RATE = 60.0  # beats a minute
+SHAPE = Ellipsoid(endo=(22.0, 54.0), epi=(33.0, 63.0), base=16.0)  # mm, an adult's at rest
+T_REF, CA50 = 220.0, 0.5  # kPa and µM: chosen for a normal ejection fraction
+ACTIVATED = 20.0  # ms into the beat, everywhere
+
+
+def transient(rate: float = RATE, cell: Any = None, beats: int = 20) -> CalciumTransient:
+    """Calcium of a cell that is paced at a rate, ToR-ORd's by default."""
+    period = 60e3 / rate
+    cell = ToRORd() if cell is None else cell
+    run = pace(cell, beats=beats, grid=beat_grid(period, cell.about.stimulus[1]))
+    return CalciumTransient(run.times[:-1], run.observations["cai"][:-1], period=period)
+
+
+def ventricle(
+    mesh: tuple[int, int, int],
+    *,
+    calcium: CalciumTransient,
+    circulation: ClosedLoop | None = None,
+    t_ref: float = T_REF,
+    ca50: float = CA50,
+    stiffness: float = 0.5,
+    activation: Any = ACTIVATED,
+) -> WholeHeart:
+    """Of hexahedra: a square, rings and layers as `Ellipsoid.hexahedra` has them."""
+    elements = SHAPE.hexahedra(*mesh)
+    wall = Wall(
+        elements,
+        Guccione(stiffness, 18.5, 3.6, 1.6),
+        frames=SHAPE.frames(elements, 60.0, -60.0),
+        volume=QuadraticVolume(bulk=1e3, local=50.0),
+        cavities=(Surface.LV_ENDO,),
+        springs=(
+            Springs(elements, Surface.EPI, stiffness=0.05, normal=True),
+            Springs(elements, Surface.BASE, stiffness=0.5, normal=False),
+        ),
+        viscosity=10.0,
+    )
+    return WholeHeart(
+        wall=wall,
+        tension=Land2017(t_ref=t_ref, ca50=ca50),
+        calcium=calcium,
+        activation=activation,
+        circulation=ClosedLoop(heart_rate=RATE) if circulation is None else circulation,
+    )
+
+
+def watch(heart: WholeHeart) -> Callable[[HeartState], dict[str, Array]]:
+    """What is kept of every step: the wall's motion, and what its energies are made of."""
+    wall, motion = heart.wall, WallMotion(heart.wall)
+
+    def seen(state: HeartState) -> dict[str, Array]:
+        u = state.deformation.displacement
+        stretch = fibre_stretch(wall, u)
+        return {
+            **motion(u),
+            "volume": wall.volumes(u)[0],
+            "pressure": state.pressure[0],
+            "stored": stored_energy(wall, state.deformation),
+            "lost": _lost(wall, u, state.velocity),
+            "stretch": stretch,
+            "tension": heart.tension.tension(state.sarcomeres, stretch),
+        }
+
+    return seen
+
+
+def _lost(wall: Wall, u: Array, velocity: Array) -> Float[Array, ""]:
+    """η ∫ |dE/dt|² dV, the power of viscosity [µJ/ms]."""
+    slopes, measure = wall.elements.geometry()
+
+    def strain(u: Array) -> Array:
+        h = jnp.einsum("cai,cqaj->cqij", u[wall.elements.cells], slopes)
+        turned = jnp.swapaxes(h, 2, 3)
+        return (h + turned + turned @ h) / 2
+
+    rate = jax.jvp(strain, (u,), (velocity,))[1]
+    return wall.viscosity * jnp.einsum("cq,cqij,cqij->", measure, rate, rate)
+
+
+@eqx.filter_jit
+def _measure(wall: Wall) -> Array:
+    return wall.elements.geometry()[1]
+
+
+def works(heart: WholeHeart, times: Any, seen: dict[str, Any]) -> dict[str, float]:
+    """Energies of a run [J]: of sarcomeres, on blood, stored and lost; trapezoidal in time."""
+    measure = np.asarray(_measure(heart.wall))
+    tension, stretch = (np.asarray(seen[name]) for name in ("tension", "stretch"))
+    pressure, volume = (np.asarray(seen[name]) for name in ("pressure", "volume"))
+    mean = (tension[1:] + tension[:-1]) / 2
+    by_fibres = -np.sum(mean * np.diff(stretch, axis=0) * measure)
+    on_blood = -np.sum((pressure[1:] + pressure[:-1]) / 2 * np.diff(volume))
+    stored, lost = np.asarray(seen["stored"]), np.asarray(seen["lost"])
+    found = {
+        "sarcomeres": by_fibres,
+        "blood": on_blood,
+        "stored": stored[-1] - stored[0],
+        "lost": np.sum((lost[1:] + lost[:-1]) / 2 * np.diff(times)),
+    }
+    return {name: 1e-6 * float(value) for name, value in found.items()}

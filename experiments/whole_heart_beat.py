@@ -1,0 +1,182 @@
+"""A left ventricle that beats in a closed loop, from its cells: cost, balances, refinement.
+
+ToR-ORd's calcium at 1 Hz drives Land's sarcomeres at every point of quadrature of an ellipsoid of
+quadratic hexahedra; its cavity is the left ventricle of the lumped circulation. The beat is the
+periodic one. Stated: seconds of a beat after compilation and of compiling, on all processors;
+memory; what the balances of blood and energy leave; how pressures and volumes change with the mesh
+and the step; and the energy that computing takes, processor time at 10 W a processor, which is
+assumed, for no counter of energy can be read on most machines.
+
+Spec: 15,000 degrees of freedom, 300 s a beat, 90 s of compiling; blood and energy to 0.1 %; the
+circulation is back where it started to 1 %.
+
+With --quick: a beat of a coarse ventricle in long steps, with its balances.
+"""
+
+import resource
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from twinjax.heart import WholeHeart, beat, settle
+
+from ._report import Report, main
+from ._ventricle import transient, ventricle, watch, works
+
+MESH = (6, 9, 2)
+COARSER = ((3, 4, 2), (4, 6, 2))
+WATTS = 10.0  # of a busy processor
+FINE, REST = 2.5, 5.0  # ms: while the ventricle contracts and relaxes, and while it fills
+ACTIVE = 350.0  # ms
+
+
+def steps(refined: float = 1.0, period: float = 1000.0) -> np.ndarray:
+    """Of a beat [ms]; `refined` times as many."""
+    fine, rest = FINE / refined, REST / refined
+    count = round(ACTIVE / fine), round((period - ACTIVE) / rest)
+    return np.repeat([fine, rest], count)
+
+
+def run(quick: bool, report: Report) -> None:
+    """The beat on the finest mesh, then coarser meshes and other steps."""
+    calcium = transient(beats=2 if quick else 100)
+    if quick:
+        heart = ventricle((1, 2, 1), calcium=calcium)
+        done, _ = periodic(heart, np.full(100, 10.0), beats=2)
+        balances(report, "coarse", heart, done, energy=0.05, periodicity=0.1)
+        return
+    heart = ventricle(MESH, calcium=calcium)
+    freedom = 3 * len(heart.wall.elements.points)
+    report.at_least("degrees of freedom", freedom, 15_000, unit="1", source=f"hexahedra {MESH}")
+    compiling(report, heart)
+    done, took = periodic(heart, steps())
+    report.at_most("a beat", took["wall"], 300.0, unit="s", source=f"{len(steps())} steps")
+    joules = took["processors"] * WATTS / 1e3
+    note = f"{took['processors']:.0f} s of processors at {WATTS:g} W each, assumed"
+    report.information("energy that computing a beat takes", joules, unit="kJ", source=note)
+    report.information("most memory", took["memory"], unit="GiB", source="of the process")
+    report.information("beats until periodic", float(done.stats["beats"]), unit="1", source="")
+    balances(report, "finest", heart, done)
+    finest = seen_of(done)
+    told(report, finest)
+    for mesh in COARSER:
+        other = ventricle(mesh, calcium=calcium)
+        found = seen_of(periodic(other, steps())[0])
+        apart(report, f"{3 * len(other.wall.elements.points):,} degrees of freedom", found, finest)
+    coarse = ventricle(COARSER[0], calcium=calcium)
+    small = seen_of(periodic(coarse, steps(2.0))[0])
+    for refined in (0.5, 1.0):
+        found = seen_of(periodic(coarse, steps(refined))[0])
+        apart(report, f"steps of {FINE / refined:g} and {REST / refined:g} ms", found, small)
+
+
+def periodic(heart: WholeHeart, lengths: np.ndarray, beats: int = 8) -> tuple[Any, dict[str, Any]]:
+    """The periodic beat, and what its last beat took."""
+    marks: list[tuple[float, float]] = [_clock()]
+    period = float(lengths.sum())
+
+    def mark(now: float) -> None:
+        if abs(now / period - round(now / period)) < 1e-9:
+            marks.append(_clock())
+
+    done = settle(heart, step=lengths, beats=beats, observe=watch(heart), progress=mark)
+    (wall, processors), (wall_end, processors_end) = marks[-2:]
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    took = {"wall": wall_end - wall, "processors": processors_end - processors, "memory": most}
+    return done, took
+
+
+def _clock() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def compiling(report: Report, heart: WholeHeart) -> None:
+    """The first step from the first call on, less the same again."""
+    seconds = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        jax.block_until_ready(beat(heart, start=heart.filled(), step=steps()[:1]).state)
+        seconds.append(time.perf_counter() - begun)
+    note = f"filling and a step: first {seconds[0]:.1f} s, then {seconds[1]:.1f} s"
+    report.at_most("compiling", seconds[0] - seconds[1], 90.0, unit="s", source=note)
+
+
+def balances(
+    report: Report,
+    name: str,
+    heart: WholeHeart,
+    done: Any,
+    *,
+    energy: float = 1e-3,
+    periodicity: float = 0.01,
+) -> None:
+    """Blood, energy, and the way back to the start."""
+    seen = done.observations["seen"]
+    volume = np.asarray(done.observations["left_ventricle.volume"])
+    apart = np.abs(np.asarray(seen["volume"]) / 1e3 - volume).max() / np.ptp(volume)
+    words = "the wall's cavity beside the loop's chamber, of the stroke volume"
+    report.at_most(f"{name}: blood", apart, 1e-3, unit="1", source=words)
+    total = float(heart.circulation.total_volume(done.state.circulation))
+    lost = abs(total / float(heart.circulation.stressed_volume) - 1)
+    report.at_most(f"{name}: blood of the loop", lost, 1e-3, unit="1", source="of all of it")
+    found = works(heart, np.asarray(done.times), seen)
+    left = found["sarcomeres"] - found["blood"] - found["stored"] - found["lost"]
+    words = ", ".join(f"{key} {value:.4f} J" for key, value in found.items())
+    report.at_most(
+        f"{name}: energy", abs(left) / found["sarcomeres"], energy, unit="1", source=words
+    )
+    report.at_most(
+        f"{name}: change of the circulation over a beat",
+        float(done.stats["residual"]),
+        periodicity,
+        unit="1",
+        source="of the largest volume or pressure",
+    )
+
+
+def seen_of(done: Any) -> dict[str, float]:
+    """Numbers of a beat."""
+    waves = {
+        name: np.asarray(values) for name, values in done.observations.items() if name != "seen"
+    }
+    motion = {name: np.asarray(values) for name, values in done.observations["seen"].items()}
+    volume, pressure = waves["left_ventricle.volume"], waves["left_ventricle.pressure"]
+    times = np.asarray(done.times)
+    small, large = int(volume.argmin()), int(volume.argmax())
+    rise = np.diff(pressure) / np.diff(times) * 1e3
+    return {
+        "end-diastolic volume [mL]": volume.max(),
+        "end-systolic volume [mL]": volume.min(),
+        "ejection fraction [%]": 100 * (1 - volume.min() / volume.max()),
+        "peak pressure [mmHg]": pressure.max(),
+        "greatest rise of pressure [mmHg/s]": rise.max(),
+        "arterial pressure, greatest [mmHg]": waves["systemic_arteries.pressure"].max(),
+        "arterial pressure, least [mmHg]": waves["systemic_arteries.pressure"].min(),
+        "long-axis shortening [%]": 100
+        * (1 - motion["long_axis"][small] / motion["long_axis"][large]),
+        "wall thickening [%]": 100 * (motion["thickness"][small] / motion["thickness"][large] - 1),
+        "twist [deg]": np.max(motion["twist"] - motion["twist"][large]),
+    }
+
+
+def told(report: Report, found: dict[str, float]) -> None:
+    """The numbers of the beat."""
+    for name, value in found.items():
+        words, unit = name[:-1].split(" [")
+        report.information(words, float(value), unit=unit, source="finest mesh")
+
+
+def apart(report: Report, name: str, found: dict[str, float], finest: dict[str, float]) -> None:
+    """How far the numbers are from those of another run."""
+    for key in ("ejection fraction [%]", "peak pressure [mmHg]", "twist [deg]"):
+        words, unit = key[:-1].split(" [")
+        value, reference = float(found[key]), float(finest[key])
+        report.information(
+            f"{name}: {words}", value, reference=reference, unit=unit, source="the finest"
+        )
+
+
+if __name__ == "__main__":
+    main(run, name="whole_heart_beat", compilation_cache=False)
