@@ -225,6 +225,17 @@ def test_a_beat_that_finds_no_balance_is_told_and_saved(flat, tmp_path, capsys, 
     assert "none was reached whole" in capsys.readouterr().out
 
 
+def test_a_heart_that_is_not_filled_leaves_nothing(flat, tmp_path, capsys, monkeypatch):
+    def burst(wall, load):
+        raise RuntimeError("no equilibrium")
+
+    monkeypatch.setattr("twinjax.heart._whole_heart.deform", burst)
+    code, _, said = simulate(capsys, tmp_path, SMALL, "-o", str(tmp_path / "beat.h5"))
+    assert code == 2
+    assert "case.toml: the wall does not bear the 8 mmHg of heart.start: lower it, or" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
+
+
 def test_a_beat_has_whole_steps():
     case = parse_heart_case(SMALL.replace("value = 120.0", "value = 72.0"))
     assert (case.steps, case.every) == (84, 10)
