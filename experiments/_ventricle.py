@@ -1,6 +1,6 @@
 """A left ventricle that beats in a closed loop: the heart of several experiments, and its works."""
 
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +21,7 @@ from twinjax.mechanics import (
     fibre_stretch,
     stored_energy,
 )
+from twinjax.mechanics._balance import push
 
 RATE = 60.0  # beats a minute
 SHAPE = Ellipsoid(endo=(22.0, 54.0), epi=(33.0, 63.0), base=16.0)  # mm, an adult's at rest
@@ -37,7 +38,7 @@ def transient(rate: float = RATE, cell: Any = None, beats: int = 20) -> CalciumT
 
 
 def ventricle(
-    mesh: tuple[int, int, int],
+    spacing: float,
     *,
     calcium: CalciumTransient,
     circulation: ClosedLoop | None = None,
@@ -46,8 +47,8 @@ def ventricle(
     stiffness: float = 0.5,
     activation: Any = ACTIVATED,
 ) -> WholeHeart:
-    """Of hexahedra: a square, rings and layers as `Ellipsoid.hexahedra` has them."""
-    elements = SHAPE.hexahedra(*mesh)
+    """Of tetrahedra with edges of about `spacing` [mm], two through the wall."""
+    elements = SHAPE.tetrahedra(spacing, layers=2, degree=2)
     wall = Wall(
         elements,
         Guccione(stiffness, 18.5, 3.6, 1.6),
@@ -69,24 +70,28 @@ def ventricle(
     )
 
 
-def watch(heart: WholeHeart) -> Callable[[HeartState], dict[str, Array]]:
+class Watch(eqx.Module):
     """What is kept of every step: the wall's motion, and what its energies are made of."""
-    wall, motion = heart.wall, WallMotion(heart.wall)
 
-    def seen(state: HeartState) -> dict[str, Array]:
-        u = state.deformation.displacement
+    heart: WholeHeart
+    motion: WallMotion
+
+    def __init__(self, heart: WholeHeart):
+        self.heart, self.motion = heart, WallMotion(heart.wall)
+
+    def __call__(self, state: HeartState) -> dict[str, Array]:
+        wall, u = self.heart.wall, state.deformation.displacement
         stretch = fibre_stretch(wall, u)
         return {
-            **motion(u),
+            **self.motion(u),
+            "displacement": u,
             "volume": wall.volumes(u)[0],
             "pressure": state.pressure[0],
             "stored": stored_energy(wall, state.deformation),
             "lost": _lost(wall, u, state.velocity),
             "stretch": stretch,
-            "tension": heart.tension.tension(state.sarcomeres, stretch),
+            "tension": self.heart.tension.tension(state.sarcomeres, stretch),
         }
-
-    return seen
 
 
 def _lost(wall: Wall, u: Array, velocity: Array) -> Float[Array, ""]:
@@ -103,22 +108,37 @@ def _lost(wall: Wall, u: Array, velocity: Array) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
+def _swept(wall: Wall, old: Array, new: Array) -> Float[Array, ""]:
+    """The volume by which the endocardium has widened the cavity [mm³], by the midpoint."""
+    return -jnp.sum(push(wall, (old + new) / 2)[0] * (new - old))
+
+
+@eqx.filter_jit
 def _measure(wall: Wall) -> Array:
     return wall.elements.geometry()[1]
 
 
 def works(heart: WholeHeart, times: Any, seen: dict[str, Any]) -> dict[str, float]:
-    """Energies of a run [J]: of sarcomeres, on blood, stored and lost; trapezoidal in time."""
+    """Energies of a run [J], trapezoidal in time.
+
+    That of the `sarcomeres` is the sum of others: on `blood`, -∫ p dV; at the `mouth`, where no
+    wall bears the pressure, but what lies above does; `stored` in tissue and springs; and `lost`
+    to viscosity.
+    """
     measure = np.asarray(_measure(heart.wall))
     tension, stretch = (np.asarray(seen[name]) for name in ("tension", "stretch"))
     pressure, volume = (np.asarray(seen[name]) for name in ("pressure", "volume"))
-    mean = (tension[1:] + tension[:-1]) / 2
-    by_fibres = -np.sum(mean * np.diff(stretch, axis=0) * measure)
-    on_blood = -np.sum((pressure[1:] + pressure[:-1]) / 2 * np.diff(volume))
+    places = seen["displacement"]
+    swept = np.array([_swept(heart.wall, a, b) for a, b in itertools.pairwise(places)])
+    mean = (pressure[1:] + pressure[:-1]) / 2
+    pulled = np.einsum(
+        "tcq,tcq,cq->t", (tension[1:] + tension[:-1]) / 2, np.diff(stretch, axis=0), measure
+    )
     stored, lost = np.asarray(seen["stored"]), np.asarray(seen["lost"])
     found = {
-        "sarcomeres": by_fibres,
-        "blood": on_blood,
+        "sarcomeres": -np.sum(pulled),
+        "blood": -np.sum(mean * np.diff(volume)),
+        "mouth": np.sum(mean * (np.diff(volume) - swept)),
         "stored": stored[-1] - stored[0],
         "lost": np.sum((lost[1:] + lost[:-1]) / 2 * np.diff(times)),
     }

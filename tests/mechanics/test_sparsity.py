@@ -135,6 +135,35 @@ def test_rough_factors_serve_neighbouring_matrices(case, monkeypatch):
     assert made[1] is not made[2]
 
 
+def test_rough_factors_are_made_anew_when_they_have_cost_enough(case, monkeypatch):
+    monkeypatch.setattr(_sparsity, "_LARGE", 0)
+    sparsity, held, values, _ = case
+    right = np.random.default_rng(5).standard_normal((40, *held.shape))
+    made = []
+    for side in right:
+        sparsity.solve_here(jnp.asarray(values), jnp.asarray(side), rtol=1e-3)
+        made.append(sparsity._rough)
+    again = [k for k in range(1, 40) if made[k] is not made[k - 1]]
+    assert again
+    assert again[0] > _sparsity._WORTH / 4  # a solve takes a product or two here
+
+
+def test_a_further_side_that_comes_again_costs_nothing(case, monkeypatch):
+    monkeypatch.setattr(_sparsity, "_LARGE", 0)
+    sparsity, held, values, _ = case
+    matrix = jnp.asarray(values)
+    one, two, three = np.random.default_rng(6).standard_normal((3, *held.shape))
+    first = sparsity.solve_here(matrix, jnp.asarray([one, three]), rtol=1e-3)
+    spent = sparsity._spent
+    second = sparsity.solve_here(matrix, jnp.asarray([two, three]), rtol=1e-3)
+    both = sparsity._spent - spent
+    sparsity.solve_here(matrix, jnp.asarray(two), rtol=1e-3)
+    assert sparsity._spent - spent == 2 * both
+    np.testing.assert_array_equal(first[1], second[1])
+    exact = sparsity.solve_here(matrix, jnp.asarray([two, three]))
+    assert jnp.linalg.norm(second - exact) < 2e-3 * jnp.linalg.norm(exact)
+
+
 def test_what_single_precision_cannot_solve_is_solved_in_double(monkeypatch):
     monkeypatch.setattr(_sparsity, "_LARGE", 0)
     elements = Quadratic(slab((1.0, 1.0, 1.0), 0.5))

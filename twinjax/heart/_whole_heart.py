@@ -155,7 +155,7 @@ def beat(
     steps: int | None = None,
     observe: Callable[[HeartState], Any] | None = None,
     progress: Callable[[float], Any] | None = None,
-    rtol: float = 1e-7,
+    rtol: float = 1e-6,
     throw: bool = True,
 ) -> Solution:
     """Steps a heart through time.
