@@ -47,7 +47,7 @@ def run(quick: bool, report: Report) -> None:
     calcium = transient(beats=2 if quick else 100)
     if quick:
         heart = ventricle(25.0, calcium=calcium)
-        done, _ = periodic(heart, heart.filled(), np.full(100, 10.0), beats=2)
+        done, _ = periodic(heart, heart.filled(), np.full(100, 10.0), beats=2, rtol=0.1)
         balances(report, "coarse", heart, done, energy=0.05, periodicity=0.1)
         return
     heart = ventricle(FINEST, calcium=calcium)
@@ -83,7 +83,7 @@ def first_beat(heart: WholeHeart, lengths: np.ndarray) -> dict[str, float]:
 
 
 def periodic(
-    heart: WholeHeart, start: HeartState, lengths: np.ndarray, beats: int = 6
+    heart: WholeHeart, start: HeartState, lengths: np.ndarray, beats: int = 6, rtol: float = 0.01
 ) -> tuple[Any, dict[str, Any]]:
     """The periodic beat, and what its last beat took."""
     marks: list[tuple[float, float]] = [_clock()]
@@ -98,6 +98,7 @@ def periodic(
         start=start,
         step=lengths,
         beats=beats,
+        rtol=rtol,
         observe=Watch(heart),
         progress=mark,
         throw=False,
