@@ -46,7 +46,7 @@ def settle(
     **Returns:** `Solution` of the last beat, with `stats["beats"]` and `stats["residual"]`; its
     result says where no periodic beat was found.
     """
-    period = 1e3 * float(heart.lumped.period())
+    period = 1e3 * float(heart.circulation.period())
     lengths = np.asarray(step, float)
     if lengths.ndim == 0:
         lengths = np.full(max(1, round(period / step)), period)
@@ -68,7 +68,7 @@ def settle(
         code = jnp.where(done.ok, code, done.result)
         if not done.ok or residual <= rtol or number == beats:
             break
-        inverse = _sensitivity(heart.lumped) if inverse is None else inverse
+        inverse = _sensitivity(heart.circulation) if inverse is None else inverse
         state = _corrected(heart, state, done.state, inverse)
     whole = Solution(done.times, done.observations, done.state, stats, code)
     return _finish(whole, throw)

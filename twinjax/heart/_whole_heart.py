@@ -74,7 +74,7 @@ class WholeHeart(eqx.Module):
     - `calcium`: a function of the time since activation [ms] that gives calcium [mM].
     - `activation` (cell, q) [ms]: when points of the wall are activated, after the beat's start.
     - `circulation`: a [`ClosedLoop`][twinjax.heart.ClosedLoop], whose other chambers are
-      elastances. As it is given it stays as `lumped`, from which beats start.
+      elastances. Those with walls stand for them where a beat starts, and in `settle`.
 
     Raises `ValueError` for chambers that are no chambers or not as many as cavities, for another
     shape of activation, and for calcium of another period than the circulation's.
@@ -85,7 +85,6 @@ class WholeHeart(eqx.Module):
     calcium: Callable
     activation: Float[Array, "cell q"]
     circulation: ClosedLoop
-    lumped: ClosedLoop
     chambers: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(
@@ -109,12 +108,17 @@ class WholeHeart(eqx.Module):
         _check_period(calcium, circulation)
         self.wall, self.tension, self.calcium = wall, tension, calcium
         self.activation = jnp.broadcast_to(times, places)
-        self.circulation, self.lumped = walled(circulation, chambers), circulation
+        walled(circulation, chambers)  # refuses chambers that are none
+        self.circulation = circulation
         self.chambers = tuple(chambers)
 
     def numbers(self) -> tuple[int, ...]:
         """Of the chambers with walls."""
         return tuple(CHAMBERS.index(name) for name in self.chambers)
+
+    def loop(self) -> ClosedLoop:
+        """The circulation in which walls say the pressures of their chambers."""
+        return walled(self.circulation, self.chambers)
 
     def filled(self, pressure: Any = None) -> HeartState:
         """Relaxed under pressures in the cavities [mmHg], at the beginning of a beat.
@@ -123,7 +127,7 @@ class WholeHeart(eqx.Module):
         beat; the veins take up what the wall holds less than the lumped chamber. Raises
         `RuntimeError` where the wall does not bear the pressures.
         """
-        whole = equilibrate(self.lumped)
+        whole = equilibrate(self.circulation)
         numbers, start = jnp.array(self.numbers()), whole.state
         if pressure is None:
             names = [f"{name}.pressure" for name in self.chambers]
@@ -221,7 +225,7 @@ def _asked(heart: WholeHeart, state: HeartState, step: Array, substeps: int) -> 
     guess = state.pressure + step * state.pressure_rate
     load = Load(guess, contraction=pull, motion=motion).on(wall)
     exchange = Exchange(
-        heart.circulation,
+        heart.loop(),
         state.circulation,
         state.pressure,
         state.time,
@@ -259,7 +263,7 @@ def _after(
 
 @eqx.filter_jit
 def _observed(heart: WholeHeart, state: HeartState, observe: Callable | None) -> dict[str, Any]:
-    loop = heart.circulation
+    loop = heart.loop()
     prepared = loop.prepare()
     phase = jnp.mod(state.time * _S / loop.period(), 1.0)
     drive = loop.drive(prepared, phase[None])[0]
