@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from twinjax.cells import Land2017, ToRORd, beat_grid, pace
+from twinjax.cells import Land2017, ToRORd, pace
 from twinjax.geometry import Surface
 from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WallMotion, WholeHeart
 from twinjax.mechanics import (
@@ -22,36 +22,25 @@ from twinjax.mechanics import (
     stored_energy,
 )
 from twinjax.mechanics._balance import push
+from twinjax.units import factor
 
-RATE = 60.0  # beats a minute
 SHAPE = Ellipsoid(endo=(22.0, 54.0), epi=(33.0, 63.0), base=16.0)  # mm, an adult's at rest
 T_REF, CA50 = 220.0, 0.5  # kPa and µM: chosen for a normal ejection fraction
 ACTIVATED = 20.0  # ms into the beat, everywhere
 
 
-def transient(rate: float = RATE, cell: Any = None, beats: int = 20) -> CalciumTransient:
-    """Calcium of a cell that is paced at a rate, ToR-ORd's by default."""
-    period = 60e3 / rate
-    cell = ToRORd() if cell is None else cell
-    run = pace(cell, beats=beats, grid=beat_grid(period, cell.about.stimulus[1]))
-    return CalciumTransient(run.times[:-1], run.observations["cai"][:-1], period=period)
+def transient(beats: int) -> CalciumTransient:
+    """Calcium of ToR-ORd's cell that was paced so many times at 1 Hz."""
+    run = pace(ToRORd(), beats=beats)
+    return CalciumTransient(run.times[:-1], run.observations["cai"][:-1], period=1000.0)
 
 
-def ventricle(
-    spacing: float,
-    *,
-    calcium: CalciumTransient,
-    circulation: ClosedLoop | None = None,
-    t_ref: float = T_REF,
-    ca50: float = CA50,
-    stiffness: float = 0.5,
-    activation: Any = ACTIVATED,
-) -> WholeHeart:
+def ventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
     """Of tetrahedra with edges of about `spacing` [mm], two through the wall."""
     elements = SHAPE.tetrahedra(spacing, layers=2, degree=2)
     wall = Wall(
         elements,
-        Guccione(stiffness, 18.5, 3.6, 1.6),
+        Guccione(0.5, 18.5, 3.6, 1.6),
         frames=SHAPE.frames(elements, 60.0, -60.0),
         volume=QuadraticVolume(bulk=1e3, local=50.0),
         cavities=(Surface.LV_ENDO,),
@@ -63,10 +52,10 @@ def ventricle(
     )
     return WholeHeart(
         wall=wall,
-        tension=Land2017(t_ref=t_ref, ca50=ca50),
+        tension=Land2017(t_ref=T_REF, ca50=CA50),
         calcium=calcium,
-        activation=activation,
-        circulation=ClosedLoop(heart_rate=RATE) if circulation is None else circulation,
+        activation=ACTIVATED,
+        circulation=ClosedLoop(heart_rate=60.0),
     )
 
 
@@ -142,4 +131,4 @@ def works(heart: WholeHeart, times: Any, seen: dict[str, Any]) -> dict[str, floa
         "stored": stored[-1] - stored[0],
         "lost": np.sum((lost[1:] + lost[:-1]) / 2 * np.diff(times)),
     }
-    return {name: 1e-6 * float(value) for name, value in found.items()}
+    return {name: factor("µJ", "J") * float(value) for name, value in found.items()}

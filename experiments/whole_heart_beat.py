@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from twinjax.heart import HeartState, WholeHeart, beat, settle
+from twinjax.units import factor
 
 from ._report import Report, main
 from ._ventricle import Watch, transient, ventricle, works
@@ -138,7 +139,7 @@ def balances(
     """Blood, energy, and the way back to the start."""
     seen = done.observations["seen"]
     volume = np.asarray(done.observations["left_ventricle.volume"])
-    apart = np.abs(np.asarray(seen["volume"]) / 1e3 - volume).max() / np.ptp(volume)
+    apart = np.abs(np.asarray(seen["volume"]) * factor("mm3", "mL") - volume).max() / np.ptp(volume)
     report.at_most(f"{name}: result", float(done.result), 0.0, unit="1", source="RESULTS")
     words = "the wall's cavity beside the loop's chamber, of the stroke volume"
     report.at_most(f"{name}: blood", apart, 1e-3, unit="1", source=words)
@@ -169,7 +170,7 @@ def seen_of(done: Any) -> dict[str, float]:
     volume, pressure = waves["left_ventricle.volume"], waves["left_ventricle.pressure"]
     times = np.asarray(done.times)
     small, large = int(volume.argmin()), int(volume.argmax())
-    rise = np.diff(pressure) / np.diff(times) * 1e3
+    rise = np.diff(pressure) / (np.diff(times) * factor("ms", "s"))
     return {
         "end-diastolic volume [mL]": volume.max(),
         "end-systolic volume [mL]": volume.min(),

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from training._surface_figure import _looking, rasterised
-from training.heart_run import HeartRun
+from training.heart_run import HeartRun, last_beat
 from twinjax.geometry import Mesh, boundary
 from twinjax.mechanics import fibre_stretch
 
@@ -43,18 +43,12 @@ def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(13, 6.6), layout="constrained")
         grid = figure.add_gridspec(6, 4, width_ratios=[1.3, 1.25, 0.85, 0.04])
-        last = _last_beat(run, steps)
+        last = last_beat(len(run.times), steps) or slice(None)
         _draw_loop(figure.add_subplot(grid[:, 0]), run, last)
         _draw_waves([figure.add_subplot(grid[2 * row : 2 * row + 2, 1]) for row in range(3)], run)
         walls = [figure.add_subplot(grid[3 * row : 3 * row + 3, 2]) for row in range(2)]
         _draw_walls(walls, figure.add_subplot(grid[1:5, 3]), run, last)
         figure.savefig(path, dpi=dpi)
-
-
-def _last_beat(run: HeartRun, steps: int) -> slice:
-    """The last whole beat, or all there is."""
-    whole = (len(run.times) - 1) // steps
-    return slice((whole - 1) * steps, whole * steps + 1) if whole else slice(None)
 
 
 def _draw_loop(axis: Any, run: HeartRun, last: slice) -> None:

@@ -31,6 +31,14 @@ def read_text(path: Path) -> str:
     return text
 
 
+def has_table(text: str, name: str) -> bool:
+    """Whether a TOML text has a table; a damaged one has not."""
+    try:
+        return name in tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+
+
 def parse(text: str, name: str, file: type[T], tables: Mapping[str, type[BaseModel]]) -> T:
     """The content of a TOML text as `file`, whose tables have the classes `tables`.
 

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,14 +124,6 @@ class HeartCase:
         return max(1, round(self.table.output.every / self.step))
 
 
-def is_heart_case(text: str) -> bool:
-    """Whether a TOML text has a table [heart]; a damaged one has not."""
-    try:
-        return "heart" in tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-
-
 def load_heart_case(path: str | Path) -> HeartCase:
     """Reads CASE.toml. Raises `ValueError`, in one sentence, for whatever is wrong with it."""
     path = Path(path)
@@ -171,7 +162,7 @@ def _checked(table: HeartCaseFile, folder: Path, name: str, text: str) -> HeartC
         raise ValueError(f"heart.start: {error}") from None
     if not 0 < start <= 40:
         raise ValueError(f"heart.start: {start:g} mmHg fills no ventricle; valid: above 0 to 40")
-    period = 60_000 / rate
+    period = float(convert(1 / convert(rate, "bpm", "Hz"), "s", "ms"))
     if heart.activation >= period:
         raise ValueError(f"heart.activation: {heart.activation:g} ms is after the beat's end")
     if output.every > period:

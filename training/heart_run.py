@@ -255,16 +255,21 @@ def _assembled(
     )
 
 
+def last_beat(count: int, steps: int) -> slice | None:
+    """Of so many rows those of the last whole beat of so many steps; nothing if there is none."""
+    whole = (count - 1) // steps
+    return slice((whole - 1) * steps, whole * steps + 1) if whole else None
+
+
 def scalars_of(waves: dict[str, np.ndarray], step: float, steps: int) -> dict[str, float]:
     """Of the last whole beat: `waves` (n) from its start, `steps` of `step` [ms] a beat.
 
     The loop is closed by a straight line where the volume at the beat's end, `lv_volume_gained`
     more, is not that at its beginning.
     """
-    whole = (len(waves["left_ventricle.volume"]) - 1) // steps
-    if whole == 0:
+    last = last_beat(len(waves["left_ventricle.volume"]), steps)
+    if last is None:
         return {}
-    last = slice((whole - 1) * steps, whole * steps + 1)
     pressure, volume = (waves[f"left_ventricle.{what}"][last] for what in ("pressure", "volume"))
     arterial = waves["systemic_arteries.pressure"][last]
     around, across = np.append(volume, volume[0]), np.append(pressure, pressure[0])
@@ -276,7 +281,7 @@ def scalars_of(waves: dict[str, np.ndarray], step: float, steps: int) -> dict[st
         "lv_stroke_volume": most - least,
         "lv_ejection_fraction": 100 * (most - least) / most,
         "lv_peak_pressure": pressure.max(),
-        "lv_dpdt_max": np.gradient(pressure, 1e-3 * step).max(),
+        "lv_dpdt_max": np.gradient(pressure, float(convert(step, "ms", "s"))).max(),
         "lv_stroke_work": convert(work, "mmHg·mL", "J"),
         "systolic_blood_pressure": arterial.max(),
         "diastolic_blood_pressure": arterial.min(),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -157,14 +156,6 @@ class MechanicsCase:
             table.output.septum,
             self.folder,
         )
-
-
-def is_mechanics_case(text: str) -> bool:
-    """Whether a TOML text has a table [mechanics]; a damaged one has not."""
-    try:
-        return "mechanics" in tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
 
 
 def load_mechanics_case(path: str | Path) -> MechanicsCase:

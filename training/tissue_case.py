@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -171,14 +170,6 @@ class TissueCase:
     def cell(self, name: str) -> AbstractCell:
         """A cell model by its name in `twinjax.cells.MODELS`."""
         return MODELS[name]()
-
-
-def is_tissue_case(text: str) -> bool:
-    """Whether a TOML text has a table [tissue]; a damaged one has not."""
-    try:
-        return "tissue" in tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
 
 
 def load_tissue_case(path: str | Path) -> TissueCase:

@@ -56,7 +56,7 @@ _KINDS: dict[str, dict[str, int | Fraction]] = {
     "compliance": {"mL/mmHg": _ML / _MMHG, "mL/kPa": _ML / 1000, "m3/Pa": 1},
     "elastance": {"mmHg/mL": _MMHG / _ML, "kPa/mL": 1000 / _ML, "Pa/m3": 1},
     "inertance": {"mmHg·s²/mL": _MMHG / _ML, "Pa·s²/m3": 1},
-    "energy": {"mmHg·mL": _MMHG * _ML, "J": 1, "mJ": Fraction(1, 1000)},
+    "energy": {"mmHg·mL": _MMHG * _ML, "J": 1, "mJ": Fraction(1, 1000), "µJ": Fraction(1, 10**6)},
     "power": {"W": 1, "mW": Fraction(1, 1000), "mmHg·mL/s": _MMHG * _ML},
     "pressure rate": {"mmHg/s": _MMHG, "kPa/s": 1000, "Pa/s": 1},
     "length": {

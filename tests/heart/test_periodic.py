@@ -71,3 +71,11 @@ def test_calcium_of_another_period_is_refused():
             calcium=heart.calcium,
             circulation=ClosedLoop(heart_rate=75.0),
         )
+
+
+def test_beats_and_steps_that_make_no_sense_are_refused():
+    heart = adult()
+    with pytest.raises(ValueError, match="one beat at least, not 0"):
+        settle(heart, beats=0)
+    with pytest.raises(ValueError, match="steps must be above 0"):
+        settle(heart, step=-4.0)

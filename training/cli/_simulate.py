@@ -1,6 +1,7 @@
 """`twinjax simulate`: the periodic beat of a case, or what tissue, a wall or a heart does."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,19 +34,16 @@ def simulate(
     What the box of a beat's case varies keeps the model's value. A run of tissue, mechanics or a
     heart that was stopped goes on where it was, if it has an output.
     """
-    from training._toml import read_text
-    from training.heart_case import is_heart_case
-    from training.mechanics_case import is_mechanics_case
-    from training.tissue_case import is_tissue_case
+    from training._toml import has_table, read_text
 
     text = read_text(case)
-    if is_tissue_case(text):
+    if has_table(text, "tissue"):
         _tissue(case, output, plot, vtu, as_json)
         return
-    if is_mechanics_case(text):
+    if has_table(text, "mechanics"):
         _mechanics(case, output, plot, vtu, as_json)
         return
-    if is_heart_case(text):
+    if has_table(text, "heart"):
         _heart(case, output, plot, vtu, as_json)
         return
     if vtu is not None:
@@ -109,7 +107,6 @@ def _tell(
 def _mechanics(
     case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
 ) -> None:
-    from training._tissue_chunks import discard_parts
     from training.mechanics_case import load_mechanics_case
     from training.mechanics_run import (
         draw_mechanics_run,
@@ -122,23 +119,34 @@ def _mechanics(
     _check_files(output, plot, vtu, (".pvd",))
     with progress_bar(quiet=as_json) as update:
         run = run_mechanics_case(loaded, output, update)
-    files = []
-    if output is not None:
-        with replacing(output) as temporary:
-            write_mechanics_run(run, loaded, temporary)
-        discard_parts(output)
-        files.append(output)
-    if vtu is not None:
-        write_mechanics_series(run, vtu)
-        files.append(vtu)
-    if plot is not None:
-        with replacing(plot) as temporary:
-            draw_mechanics_run(run, temporary)
-        files.append(plot)
+    files = _written(
+        (output, lambda path: write_mechanics_run(run, loaded, path)),
+        (vtu, lambda path: write_mechanics_series(run, path)),
+        (plot, lambda path: draw_mechanics_run(run, path)),
+    )
     if run.failure is not None:
         last = ", ".join(str(file) for file in files)
         raise ValueError(run.failure + (f"; the last equilibrium is in {last}" if last else ""))
     _tell(f"mechanics: {case}", _wall_summary(run), run.built.notes, files, as_json)
+
+
+def _written(*wanted: tuple[Path | None, Callable[[Path], None]]) -> list[Path]:
+    """Writes the files that are asked for, the first of which is the run's: then its parts go."""
+    from training._tissue_chunks import discard_parts
+
+    files = []
+    for number, (path, write) in enumerate(wanted):
+        if path is None:
+            continue
+        if path.suffix == ".pvd":  # a series: it replaces its own files
+            write(path)
+        else:
+            with replacing(path) as temporary:
+                write(temporary)
+        if number == 0:
+            discard_parts(path)
+        files.append(path)
+    return files
 
 
 def _wall_summary(run: "MechanicsRun") -> dict[str, float]:
@@ -158,7 +166,6 @@ def _heart(
     case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
 ) -> None:
     from training._heart_figure import draw_heart
-    from training._tissue_chunks import discard_parts
     from training.heart_case import load_heart_case
     from training.heart_run import (
         SCALARS,
@@ -176,19 +183,11 @@ def _heart(
         Console(stderr=True, soft_wrap=True, highlight=False).print(outlook(loaded, made))
     with progress_bar(quiet=as_json) as update:
         run = run_heart_case(loaded, output, update, made)
-    files = []
-    if output is not None:
-        with replacing(output) as temporary:
-            write_heart_run(run, loaded, temporary)
-        discard_parts(output)
-        files.append(output)
-    if vtu is not None:
-        write_heart_series(run, vtu)
-        files.append(vtu)
-    if plot is not None:
-        with replacing(plot) as temporary:
-            draw_heart(run, loaded.steps, temporary)
-        files.append(plot)
+    files = _written(
+        (output, lambda path: write_heart_run(run, loaded, path)),
+        (vtu, lambda path: write_heart_series(run, path)),
+        (plot, lambda path: draw_heart(run, loaded.steps, path)),
+    )
     if run.failure is not None:
         reached = ", ".join(str(file) for file in files)
         raise ValueError(run.failure + (f"; what was reached is in {reached}" if reached else ""))

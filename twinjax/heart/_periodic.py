@@ -14,6 +14,7 @@ from twinjax._results import RESULTS
 from twinjax._solve import Solution, _Beat, _finish, equilibrate
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.heart._whole_heart import HeartState, WholeHeart, beat
+from twinjax.units import factor
 
 _STEPS = 500  # of the lumped beat
 
@@ -44,12 +45,17 @@ def settle(
     as for [`beat`][twinjax.heart.beat].
 
     **Returns:** `Solution` of the last beat, with `stats["beats"]` and `stats["residual"]`; its
-    result says where no periodic beat was found.
+    result says where no periodic beat was found. Raises `ValueError` for steps or beats that make
+    no sense.
     """
-    period = 1e3 * float(heart.circulation.period())
+    if beats < 1:
+        raise ValueError(f"a periodic beat needs one beat at least, not {beats}")
+    period = float(heart.circulation.period()) * factor("s", "ms")
     lengths = np.asarray(step, float)
+    if not np.all(lengths > 0):
+        raise ValueError(f"steps must be above 0, not {step}")
     if lengths.ndim == 0:
-        lengths = np.full(max(1, round(period / step)), period)
+        lengths = np.ones(max(1, round(period / step)))
     lengths = lengths * (period / lengths.sum())
     state = heart.filled() if start is None else start
     inverse = None
