@@ -5,11 +5,11 @@ Duff and Reid 1983, ACM Trans Math Softw 9:302. Of each part of a nested dissect
     ( A  B )        with the rows and columns of its own nodes first and those of its rim behind
     ( C  D )
 
-gathers entries of the whole and what the parts below have left; A = L U is factorised with row
-interchanges within the part, C becomes C A⁻¹, and D - C A⁻¹ B is left to the part above. Nearly all
-arithmetic is products of dense matrices. No rows change places between parts: that suits stiffness
-matrices, which are definite or close to it. Of a symmetric matrix only what is on and below the
-diagonal is computed.
+gathers entries of the whole and what the parts below have left; A is factorised, and D - C A⁻¹ B is
+left to the part above. Nearly all arithmetic is products of dense matrices. Of a symmetric matrix
+only what is on and below the diagonal is computed: where A is definite, A = L Lᵀ and C becomes
+C L⁻ᵀ. Else A = L U with row interchanges within the part, and C becomes C A⁻¹. No rows change
+places between parts: that suits stiffness matrices, which are definite or close to it.
 
 Processors share the parts that wait for no other, and the rows of large ones; each computes with
 one thread of BLAS. Results do not depend on how many there are.
@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg.lapack import get_lapack_funcs
 from threadpoolctl import ThreadpoolController
 
+from twinjax.mechanics import _blas
 from twinjax.mechanics._dissection import Part
 
 _ROWS = 256  # of a rim, that a processor takes at a time
@@ -47,10 +47,22 @@ class _Front(NamedTuple):
 
 
 class _Part(NamedTuple):
-    lu: Float[np.ndarray, "own own"]  # of the transpose of A, as LAPACK has it
-    swaps: Int[np.ndarray, " own"]
-    low: Float[np.ndarray, "rim own"]  # C A⁻¹
-    right: Float[np.ndarray, "own rim"] | None  # B; None where the matrix is symmetric
+    a: Float[np.ndarray, "own own"]  # L, or factors of the transpose of A
+    swaps: Int[np.ndarray, " own"] | None  # None where A = L Lᵀ
+    c: Float[np.ndarray, "rim own"]  # C L⁻ᵀ, or C A⁻¹
+    b: Float[np.ndarray, "own rim"] | None  # None where the matrix is symmetric
+
+    def down(self, own: np.ndarray) -> None:
+        """L⁻¹ x over each row x, or nothing where A = L U."""
+        if self.swaps is None:
+            _blas.lower_solve(self.a, own)
+
+    def up(self, own: np.ndarray, *, transpose: bool = False) -> None:
+        """What is left to solve with A of each row."""
+        if self.swaps is None:
+            _blas.lower_solve(self.a, own, transpose=True)
+        else:
+            _blas.lu_solve(self.a, self.swaps, own, transpose=transpose)
 
 
 class Fronts:
@@ -139,26 +151,33 @@ class Factors:
         self, right: Float[np.ndarray, "degree side"], *, transpose: bool = False
     ) -> Float[np.ndarray, "degree side"]:
         """x of A x = right, or Aᵀ x = right."""
-        x: np.ndarray = np.array(right, self.kind)
-        (getrs,) = get_lapack_funcs(("getrs",), dtype=self.kind)
+        # A row for each side: those of a part's own are solved in place.
+        x: np.ndarray = np.array(np.asarray(right).T, self.kind, order="C")
         pairs = [(f, p) for f, p in zip(self.fronts, self.parts, strict=True) if p is not None]
         with _one_thread():
             for front, part in pairs:
-                if transpose and part.right is not None:
-                    x[front.own] = getrs(part.lu, part.swaps, x[front.own])[0]
-                    x[front.rim] -= part.right.T @ x[front.own]
+                own = np.ascontiguousarray(x[:, front.own])
+                if transpose and part.b is not None:
+                    part.up(own, transpose=True)
+                    x[:, front.rim] -= own @ part.b
                 else:
-                    x[front.rim] -= part.low @ x[front.own]
+                    part.down(own)
+                    x[:, front.rim] -= own @ part.c.T
+                x[:, front.own] = own
             for front, part in reversed(pairs):
-                if transpose and part.right is not None:
-                    x[front.own] -= part.low.T @ x[front.rim]
-                    continue
-                if part.right is not None:
-                    x[front.own] -= part.right @ x[front.rim]
-                x[front.own] = getrs(part.lu, part.swaps, x[front.own], trans=1)[0]
-                if part.right is None:
-                    x[front.own] -= part.low.T @ x[front.rim]
-        return x
+                own, rim = np.ascontiguousarray(x[:, front.own]), x[:, front.rim]
+                if part.b is None and part.swaps is not None:
+                    part.up(own)
+                    own -= rim @ part.c
+                elif part.b is None or transpose:
+                    own -= rim @ part.c
+                    if part.b is None:
+                        part.up(own)
+                else:
+                    own -= rim @ part.b.T
+                    part.up(own)
+                x[:, front.own] = own
+        return x.T
 
 
 class _Matrix(NamedTuple):
@@ -183,24 +202,33 @@ class _Matrix(NamedTuple):
         _add_runs(self.d, left, lower, lower, whole)
 
     def eliminate(self, share: Callable) -> _Part:
-        """Factorises A, and writes C A⁻¹ over C and D - C A⁻¹ B over D."""
+        """Factorises A, and writes what a part keeps over C and D - C A⁻¹ B over D."""
         a, b, c, d = self
-        getrf, getrs = get_lapack_funcs(("getrf", "getrs"), dtype=a.dtype)
+        pieces = [slice(i, i + _ROWS) for i in range(0, len(d), _ROWS)]
         if b is None:
-            a[...] = np.tril(a) + np.tril(a, -1).T
-        behind = c.copy().T if b is None else b
-        lu, swaps, singular = getrf(a.T, overwrite_a=True)
-        if singular:
+            kept = a.copy()
+            if _blas.cholesky(a):
+                share(lambda rows: _blas.lower_solve(a, c[rows]), pieces)
+                share(
+                    lambda rows: _blas.subtract_product(
+                        c[rows], c[: rows.stop], d[rows, : rows.stop], transpose=True
+                    ),
+                    pieces,
+                )
+                return _Part(a, None, c, None)
+            a[...] = np.tril(kept) + np.tril(kept, -1).T
+        behind = np.ascontiguousarray(c.T) if b is None else b
+        swaps = _blas.lu(a)
+        if swaps is None:
             raise RuntimeError("the matrix is singular")
 
         def some(rows: slice) -> None:
-            # A copy, for SciPy counts the interchanges from 1 while it is at work.
-            getrs(lu, swaps.copy(), c[rows].T, overwrite_b=True)
+            _blas.lu_solve(a, swaps, c[rows], transpose=True)
             columns = slice(rows.stop if b is None else None)
-            d[rows, columns] -= c[rows] @ behind[:, columns]
+            _blas.subtract_product(c[rows], behind[:, columns], d[rows, columns])
 
-        share(some, [slice(i, i + _ROWS) for i in range(0, len(d), _ROWS)])
-        return _Part(lu, swaps, c, b)
+        share(some, pieces)
+        return _Part(a, swaps, c, b)
 
 
 def _runs(at: np.ndarray, first: int) -> list[tuple[slice, slice]]:
