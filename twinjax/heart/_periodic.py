@@ -14,6 +14,7 @@ from twinjax._results import RESULTS
 from twinjax._solve import Solution, _Beat, _finish, equilibrate
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.heart._whole_heart import HeartState, WholeHeart, beat
+from twinjax.mechanics import Contraction, Load, fibre_stretch, inflate
 from twinjax.units import factor
 
 _STEPS = 500  # of the lumped beat
@@ -32,12 +33,13 @@ def settle(
 ) -> Solution:
     """The beat that brings the circulation back to where it started, to `rtol`.
 
-    Between beats F of the heart, the circulation x is corrected as Newton's method would the
-    lumped heart's beats G, which have nearly the same Jacobian and cost nothing:
+    Between beats F of the heart, the circulation x is corrected,
 
-        x ← x + (1 - ∂G/∂x)⁻¹ (F(x) - x)
+        x ← x + H (F(x) - x),
 
-    The wall goes on as it is, with what it holds: beats forget that soon.
+    at first with H = (1 - ∂G/∂x)⁻¹ of the lumped heart's beats G, which have nearly the same
+    Jacobian and cost nothing; each beat then tells by how much it was off (Broyden 1965, Math Comp
+    19:577). The wall is filled to the corrected volumes; the rest of it, beats forget soon.
 
     **Arguments:** `start` (default: the wall filled as the lumped heart's periodic beat begins);
     `step` [ms], rounded so that a beat is a whole number of them, or all steps of a beat; `beats`,
@@ -58,7 +60,7 @@ def settle(
         lengths = np.ones(max(1, round(period / step)))
     lengths = lengths * (period / lengths.sum())
     state = heart.filled() if start is None else start
-    inverse = None
+    search = _Search(heart)
     for number in range(1, beats + 1):
         done = beat(
             heart,
@@ -74,8 +76,7 @@ def settle(
         code = jnp.where(done.ok, code, done.result)
         if not done.ok or residual <= rtol or number == beats:
             break
-        inverse = _sensitivity(heart.circulation) if inverse is None else inverse
-        state = _corrected(heart, state, done.state, inverse)
+        state = search.corrected(state, done.state)
     whole = Solution(done.times, done.observations, done.state, stats, code)
     return _finish(whole, throw)
 
@@ -98,15 +99,46 @@ def _sensitivity(lumped: ClosedLoop) -> Float[Array, "12 12"]:
     return jnp.linalg.inv(jnp.eye(at.size) - jax.jacfwd(onward)(at))
 
 
-def _corrected(
-    heart: WholeHeart, before: HeartState, after: HeartState, inverse: Array
-) -> HeartState:
-    old, unravel = ravel_pytree(before.circulation)
-    new = ravel_pytree(after.circulation)[0]
-    found = unravel(old + inverse @ (new - old))
-    walls = jnp.array(heart.numbers())
-    volume = found.volume.at[walls].set(after.circulation.volume[walls])
-    if np.all(np.asarray(volume) > 0):
-        blood = heart.circulation.restore(found._replace(volume=volume))
-        return eqx.tree_at(lambda s: s.circulation, after, blood)
-    return after
+class _Search:
+    """Where beats should start, from how the last ones went."""
+
+    def __init__(self, heart: WholeHeart):
+        self.heart = heart
+        self.inverse: np.ndarray | None = None
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def corrected(self, before: HeartState, after: HeartState) -> HeartState:
+        """The state to start from; that after the beat where a correction makes no sense."""
+        heart = self.heart
+        old, unravel = ravel_pytree(before.circulation)
+        x, off = np.asarray(old), np.asarray(ravel_pytree(after.circulation)[0] - old)
+        if self.inverse is None:
+            self.inverse = np.array(_sensitivity(heart.circulation))
+        if self.last is not None:
+            went, told = x - self.last[0], off - self.last[1]
+            seen = self.inverse @ told
+            if went @ seen:
+                self.inverse -= np.outer(went + seen, went @ self.inverse) / (went @ seen)
+        self.last = (x, off)
+        found = heart.circulation.restore(unravel(jnp.asarray(x + self.inverse @ off)))
+        if not np.all(np.asarray(found.volume) > 0):
+            return after
+        refilled = _refilled(heart, after, found.volume[jnp.array(heart.numbers())])
+        if refilled is None:
+            return after
+        return eqx.tree_at(lambda s: s.circulation, refilled, found)
+
+
+def _refilled(heart: WholeHeart, state: HeartState, volumes: Array) -> HeartState | None:
+    """With other volumes [mL] in walled chambers, under the tension that there is; or None."""
+    stretch = fibre_stretch(heart.wall, state.deformation.displacement)
+    pull = Contraction(heart.tension.tension(state.sarcomeres, stretch))
+    load = Load(state.pressure, contraction=pull)
+    asked, rest = volumes * factor("mL", "mm3"), (state.deformation, load)
+    done = inflate(heart.wall, asked, load, start=rest, throw=False)
+    if not done.ok:
+        return None
+    found = done.state
+    return eqx.tree_at(
+        lambda s: (s.deformation, s.pressure), state, (found.deformation, found.pressure)
+    )

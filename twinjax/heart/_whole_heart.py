@@ -16,12 +16,23 @@ from twinjax.cells._tension import contract_step
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.heart._exchange import Exchange, walled
 from twinjax.heart._sarcomeres import contraction
-from twinjax.mechanics import Deformation, Load, Motion, Wall, deform, fibre_stretch, inflate
+from twinjax.mechanics import (
+    Contraction,
+    Deformation,
+    Load,
+    Motion,
+    Wall,
+    deform,
+    fibre_stretch,
+    inflate,
+)
 from twinjax.observables import CHAMBERS
 from twinjax.units import factor
 
 _ML, _MMHG, _S = factor("mm3", "mL"), factor("kPa", "mmHg"), factor("ms", "s")
 _SUBSTEP = 0.5  # [ms] of the circulation
+_ROUNDS = 2  # in which the wall and the tension at its stretch are balanced
+_BEATS, _STEPS = 2, 500  # that sarcomeres take before the first beat, and of each
 
 
 class CalciumTransient(eqx.Module):
@@ -121,10 +132,11 @@ class WholeHeart(eqx.Module):
         return walled(self.circulation, self.chambers)
 
     def filled(self, pressure: Any = None) -> HeartState:
-        """Relaxed under pressures in the cavities [mmHg], at the beginning of a beat.
+        """In balance with pressures in the cavities [mmHg], at the beginning of a beat.
 
         The circulation, and the pressures by default, are those of the lumped heart's periodic
-        beat; the veins take up what the wall holds less than the lumped chamber. Raises
+        beat; the veins take up what the wall holds less than the lumped chamber. Sarcomeres are as
+        after beats at the stretch that they have, with the tension that is left then. Raises
         `RuntimeError` where the wall does not bear the pressures.
         """
         whole = equilibrate(self.circulation)
@@ -133,19 +145,20 @@ class WholeHeart(eqx.Module):
             names = [f"{name}.pressure" for name in self.chambers]
             pressure = jnp.stack([whole.observations[name][0] for name in names])
         inside = jnp.broadcast_to(jnp.asarray(pressure, float) / _MMHG, (len(self.chambers),))
-        found = deform(self.wall, Load(inside))
+        load = Load(inside, contraction=Contraction(0.0))
+        found = deform(self.wall, load)
+        for _ in range(_ROUNDS):
+            ahead = Load(inside, contraction=_left_over(self, found.state)[0])
+            found = deform(self.wall, ahead, start=(found.state, load), first_step=1.0)
+            load = ahead
         volumes = found.observations["volumes"] * _ML
         start = start._replace(volume=start.volume.at[numbers].set(volumes))
-        rest = self.tension.initial_state()
-        sarcomeres = jax.tree.map(
-            lambda x: jnp.full(self.activation.shape, x, self.activation.dtype), rest
-        )
         return HeartState(
             jnp.zeros(()),
             found.state,
             inside,
             self.circulation.restore(start),
-            sarcomeres,
+            _left_over(self, found.state)[1],
             jnp.zeros_like(found.state.displacement),
             jnp.zeros_like(inside),
         )
@@ -213,6 +226,26 @@ def _check_period(calcium: Callable, circulation: ClosedLoop) -> None:
         raise ValueError(
             f"calcium has a period of {float(period):g} ms and the circulation one of {length:g} ms"
         )
+
+
+@eqx.filter_jit
+def _left_over(heart: WholeHeart, at: Deformation) -> tuple[Contraction, Any]:
+    """The tension that earlier beats at the present stretch have left, and the sarcomeres."""
+    model, length = heart.tension, heart.circulation.period() / _S / _STEPS
+    rest = model.initial_state()
+    begin = jax.tree.map(lambda x: jnp.full_like(heart.activation, x), rest)
+
+    def left(stretch: Array) -> tuple[Array, Any]:
+        def onward(state: Any, number: Array) -> tuple[Any, None]:
+            calcium = _calcium(heart, (number - _BEATS * _STEPS) * length, length)
+            return contract_step(model, state, calcium, (stretch, stretch), length), None
+
+        state = jax.lax.scan(onward, begin, jnp.arange(_BEATS * _STEPS))[0]
+        return model.tension(state, stretch), state
+
+    stretch = fibre_stretch(heart.wall, at.displacement)
+    force, stiffness, state = jax.jvp(left, (stretch,), (jnp.ones_like(stretch),), has_aux=True)
+    return Contraction(force, stiffness, stretch), state
 
 
 @eqx.filter_jit
