@@ -35,8 +35,8 @@ def transient(beats: int) -> CalciumTransient:
     return CalciumTransient(run.times[:-1], run.observations["cai"][:-1], period=1000.0)
 
 
-def ventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
-    """Of tetrahedra with edges of about `spacing` [mm], two through the wall."""
+def ventricle(spacing: float, *, calcium: CalciumTransient, rate: float = 60.0) -> WholeHeart:
+    """Of tetrahedra with edges of about `spacing` [mm], two through the wall; `rate` in bpm."""
     elements = SHAPE.tetrahedra(spacing, layers=2, degree=2)
     wall = Wall(
         elements,
@@ -55,12 +55,12 @@ def ventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
         tension=Land2017(t_ref=T_REF, ca50=CA50),
         calcium=calcium,
         activation=ACTIVATED,
-        circulation=ClosedLoop(heart_rate=60.0),
+        circulation=ClosedLoop(heart_rate=rate),
     )
 
 
 class Watch(eqx.Module):
-    """What is kept of every step: the wall's motion, and what its energies are made of."""
+    """What is kept of every step: the first cavity's motion, and what energies are made of."""
 
     heart: WholeHeart
     motion: WallMotion
@@ -74,8 +74,8 @@ class Watch(eqx.Module):
         return {
             **self.motion(u),
             "displacement": u,
-            "volume": wall.volumes(u)[0],
-            "pressure": state.pressure[0],
+            "volume": wall.volumes(u),
+            "pressure": state.pressure,
             "stored": stored_energy(wall, state.deformation),
             "lost": _lost(wall, u, state.velocity),
             "stretch": stretch,
@@ -97,9 +97,9 @@ def _lost(wall: Wall, u: Array, velocity: Array) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
-def _swept(wall: Wall, old: Array, new: Array) -> Float[Array, ""]:
-    """The volume by which the endocardium has widened the cavity [mm³], by the midpoint."""
-    return -jnp.sum(push(wall, (old + new) / 2)[0] * (new - old))
+def _swept(wall: Wall, old: Array, new: Array) -> Float[Array, " cavity"]:
+    """The volumes by which endocardia have widened the cavities [mm³], by the midpoint."""
+    return -jnp.sum(push(wall, (old + new) / 2) * (new - old)[None], axis=(1, 2))
 
 
 @eqx.filter_jit
@@ -110,9 +110,9 @@ def _measure(wall: Wall) -> Array:
 def works(heart: WholeHeart, times: Any, seen: dict[str, Any]) -> dict[str, float]:
     """Energies of a run [J], trapezoidal in time.
 
-    That of the `sarcomeres` is the sum of others: on `blood`, -∫ p dV; at the `mouth`, where no
-    wall bears the pressure, but what lies above does; `stored` in tissue and springs; and `lost`
-    to viscosity.
+    That of the `sarcomeres` is the sum of others: on `blood`, -∫ p dV of all cavities; at the
+    `mouth` of each, where no wall bears the pressure, but what lies above does; `stored` in tissue
+    and springs; and `lost` to viscosity.
     """
     measure = np.asarray(_measure(heart.wall))
     tension, stretch = (np.asarray(seen[name]) for name in ("tension", "stretch"))
@@ -126,8 +126,8 @@ def works(heart: WholeHeart, times: Any, seen: dict[str, Any]) -> dict[str, floa
     stored, lost = np.asarray(seen["stored"]), np.asarray(seen["lost"])
     found = {
         "sarcomeres": -np.sum(pulled),
-        "blood": -np.sum(mean * np.diff(volume)),
-        "mouth": np.sum(mean * (np.diff(volume) - swept)),
+        "blood": -np.sum(mean * np.diff(volume, axis=0)),
+        "mouth": np.sum(mean * (np.diff(volume, axis=0) - swept)),
         "stored": stored[-1] - stored[0],
         "lost": np.sum((lost[1:] + lost[:-1]) / 2 * np.diff(times)),
     }

@@ -1,14 +1,15 @@
-"""A left ventricle that beats in a closed loop, from its cells: cost, balances, refinement.
+"""Ventricles that beat in a closed loop, from their cells: cost, balances, refinement.
 
 ToR-ORd's calcium at 1 Hz drives Land's sarcomeres at every point of quadrature of an ellipsoid of
 quadratic tetrahedra; its cavity is the left ventricle of the lumped circulation. The beat is the
 periodic one. Stated: seconds of a beat after compilation and of compiling, on all processors;
 memory; what the balances of blood and energy leave; how pressures and volumes change with the mesh
 and the step; and the energy that computing takes, processor time at 10 W a processor, which is
-assumed, for no counter of energy can be read on most machines.
+assumed, for no counter of energy can be read on most machines. Then both ventricles of a person do
+the same, coarsened and unloaded from the shape that was imaged.
 
-Spec: 15,000 degrees of freedom, 300 s a beat, 90 s of compiling; blood and energy to 0.1 %; the
-circulation is back where it started to 1 %.
+Spec: 15,000 degrees of freedom, 300 s a beat, 90 s of compiling; of both ventricles 900 s a beat;
+blood and energy to 0.1 %; the circulation is back where it started to 1 %.
 
 With --quick: a beat of a coarse ventricle in long steps, with its balances.
 """
@@ -20,14 +21,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from twinjax.heart import HeartState, WholeHeart, beat, settle
+from twinjax.heart import CalciumTransient, HeartState, WholeHeart, beat, settle
 from twinjax.units import factor
 
+from ._biventricle import biventricle
 from ._report import Report, main
 from ._ventricle import Watch, transient, ventricle, works
 
 FINEST, COARSER = 6.5, (13.0, 9.0)  # mm: edges of tetrahedra
+BOTH = 9.0  # mm: the same of both ventricles
 WATTS = 10.0  # of a busy processor
+# Of both ventricles, what adults at rest have.
+USUAL = {
+    ("left_ventricle", "ejection fraction [%]"): (50.0, 65.0),
+    ("left_ventricle", "peak pressure [mmHg]"): (100.0, 130.0),
+    ("right_ventricle", "peak pressure [mmHg]"): (20.0, 30.0),
+}
 # Until when [ms] steps are how long [ms]: short while pressure rises and blood is ejected.
 COURSE = ((50.0, 5.0), (170.0, 1.0), (402.0, 4.0), (1002.0, 7.5))
 
@@ -76,6 +85,32 @@ def run(quick: bool, report: Report) -> None:
     for refined in (0.5, 1.0):
         name = f"first beat, {refined:g} times as many steps, coarsest mesh"
         apart(report, name, first_beat(coarse, steps(refined)), small)
+    both(report, calcium)
+
+
+def both(report: Report, calcium: CalciumTransient) -> None:
+    """The beat of two ventricles."""
+    name, source = "both ventricles", f"edges of {BOTH} mm"
+    heart = biventricle(BOTH, calcium=calcium)
+    freedom = 3 * len(heart.wall.elements.points)
+    report.at_least(f"{name}: degrees of freedom", freedom, 15_000, unit="1", source=source)
+    first = beat(heart, start=heart.filled(), step=steps(), observe=Watch(heart))
+    done, took = periodic(heart, first.state, steps())
+    note = f"{len(steps())} steps, {took['processors']:.0f} s of processors"
+    report.at_most(f"{name}: a beat", took["wall"], 900.0, unit="s", source=note)
+    after = float(done.stats["beats"]) + 1
+    report.information(f"{name}: beats until periodic", after, unit="1", source="with the first")
+    balances(report, name, heart, done)
+    for chamber in heart.chambers:
+        words = f"{name}, {chamber.replace('_', ' ')}"
+        for what, value in pumped(done, chamber).items():
+            quantity, unit = what[:-1].split(" [")
+            if limits := USUAL.get((chamber, what)):
+                report.interval(
+                    f"{words}: {quantity}", value, *limits, unit=unit, source="usual in adults"
+                )
+            else:
+                report.information(f"{words}: {quantity}", value, unit=unit, source=source)
 
 
 def first_beat(heart: WholeHeart, lengths: np.ndarray) -> dict[str, float]:
@@ -138,10 +173,12 @@ def balances(
 ) -> None:
     """Blood, energy, and the way back to the start."""
     seen = done.observations["seen"]
-    volume = np.asarray(done.observations["left_ventricle.volume"])
-    apart = np.abs(np.asarray(seen["volume"]) * factor("mm3", "mL") - volume).max() / np.ptp(volume)
+    names = [f"{chamber}.volume" for chamber in heart.chambers]
+    volume = np.stack([np.asarray(done.observations[name]) for name in names], axis=1)
+    off = np.abs(np.asarray(seen["volume"]) * factor("mm3", "mL") - volume)
+    apart = np.max(off.max(axis=0) / np.ptp(volume, axis=0))
     report.at_most(f"{name}: result", float(done.result), 0.0, unit="1", source="RESULTS")
-    words = "the wall's cavity beside the loop's chamber, of the stroke volume"
+    words = "each cavity of the wall beside the loop's chamber, of its stroke volume"
     report.at_most(f"{name}: blood", apart, 1e-3, unit="1", source=words)
     total = float(heart.circulation.total_volume(done.state.circulation))
     lost = abs(total / float(heart.circulation.stressed_volume) - 1)
@@ -161,24 +198,32 @@ def balances(
     )
 
 
-def seen_of(done: Any) -> dict[str, float]:
-    """Numbers of a beat."""
-    waves = {
-        name: np.asarray(values) for name, values in done.observations.items() if name != "seen"
-    }
-    motion = {name: np.asarray(values) for name, values in done.observations["seen"].items()}
-    volume, pressure = waves["left_ventricle.volume"], waves["left_ventricle.pressure"]
-    times = np.asarray(done.times)
-    small, large = int(volume.argmin()), int(volume.argmax())
-    rise = np.diff(pressure) / (np.diff(times) * factor("ms", "s"))
+def pumped(done: Any, chamber: str) -> dict[str, float]:
+    """Numbers of a chamber with walls, and of the arteries that it fills."""
+    arteries = {"left_ventricle": "systemic_arteries", "right_ventricle": "pulmonary_arteries"}
+    volume, pressure, beyond = (
+        np.asarray(done.observations[name])
+        for name in (f"{chamber}.volume", f"{chamber}.pressure", f"{arteries[chamber]}.pressure")
+    )
+    rise = np.diff(pressure) / (np.diff(np.asarray(done.times)) * factor("ms", "s"))
     return {
         "end-diastolic volume [mL]": volume.max(),
         "end-systolic volume [mL]": volume.min(),
         "ejection fraction [%]": 100 * (1 - volume.min() / volume.max()),
         "peak pressure [mmHg]": pressure.max(),
         "greatest rise of pressure [mmHg/s]": rise.max(),
-        "arterial pressure, greatest [mmHg]": waves["systemic_arteries.pressure"].max(),
-        "arterial pressure, least [mmHg]": waves["systemic_arteries.pressure"].min(),
+        "arterial pressure, greatest [mmHg]": beyond.max(),
+        "arterial pressure, least [mmHg]": beyond.min(),
+    }
+
+
+def seen_of(done: Any) -> dict[str, float]:
+    """Numbers of a left ventricle's beat."""
+    motion = {name: np.asarray(values) for name, values in done.observations["seen"].items()}
+    volume = np.asarray(done.observations["left_ventricle.volume"])
+    small, large = int(volume.argmin()), int(volume.argmax())
+    return {
+        **pumped(done, "left_ventricle"),
         "long-axis shortening [%]": 100
         * (1 - motion["long_axis"][small] / motion["long_axis"][large]),
         "wall thickening [%]": 100 * (motion["thickness"][small] / motion["thickness"][large] - 1),

@@ -172,6 +172,7 @@ def beat(
     steps: int | None = None,
     observe: Callable[[HeartState], Any] | None = None,
     progress: Callable[[float], Any] | None = None,
+    keep: Callable[[HeartState], Any] | None = None,
     rtol: float = 1e-6,
     throw: bool = True,
 ) -> Solution:
@@ -186,7 +187,8 @@ def beat(
     are of second order and more in time; viscosity is of first.
 
     **Arguments:** `step` [ms] and how many, or a list of them; `observe(state)` is kept of every
-    step besides the circulation's waveforms, under `seen`; `progress` is told the time [ms].
+    step besides the circulation's waveforms, under `seen`; `progress` is told the time [ms], and
+    `keep` is given the state after each step.
 
     **Returns:** `Solution` with times (steps + 1) [ms], observations along them (pressures in
     mmHg, volumes in mL, flows in mL/s), and the last `HeartState`. A run that fails ends there.
@@ -195,7 +197,7 @@ def beat(
     if lengths.ndim != 1 or not len(lengths) or not np.all(lengths > 0):
         raise ValueError(f"a beat needs a step and steps above 0, not {step} and {steps}")
     state, code = start, jnp.array(int(RESULTS.successful))
-    substeps = max(1, int(np.ceil(lengths.max() / _SUBSTEP)))
+    substeps = substeps_of(lengths)
     seen = [_observed(heart, state, observe)]
     counts = {"corrections": jnp.array(0), "factorisations": jnp.array(0)}
     for length in jnp.asarray(lengths):
@@ -209,11 +211,18 @@ def beat(
             break
         state = _after(heart, state, exchange, found.state, length)
         seen.append(_observed(heart, state, observe))
+        if keep is not None:
+            keep(state)
         if progress is not None:
             progress(float(state.time))
     observations = jax.tree.map(lambda *each: jnp.stack(each), *seen)
     times = start.time + jnp.asarray(np.concatenate([[0.0], np.cumsum(lengths)])[: len(seen)])
     return _finish(Solution(times, observations, state, counts, code), throw)
+
+
+def substeps_of(lengths: Float[np.ndarray, " n"]) -> int:
+    """Of the circulation in a step, the same in all of a beat."""
+    return max(1, int(np.ceil(lengths.max() / _SUBSTEP)))
 
 
 def _check_period(calcium: Callable, circulation: ClosedLoop) -> None:

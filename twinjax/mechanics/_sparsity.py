@@ -114,16 +114,18 @@ class Sparsity:
         right: Float[Array, "*side node 3"],
         *,
         rtol: float = 0.0,
+        transpose: bool = False,
     ) -> Float[Array, "*side node 3"]:
-        """The same outside of compiled code; with `rtol` that share of x may be wrong."""
+        """The same outside of compiled code; with `rtol` that share of x may be wrong, if not of
+        the transpose."""
         known, wanted = np.asarray(values), np.asarray(right)
-        if rtol and self.count > _LARGE:
+        if rtol and self.count > _LARGE and not transpose:
             sides = wanted.reshape(-1, *wanted.shape[-2:])
             found = [self._nearly(known, sides[0], rtol)]
             found += [self._again(known, side, rtol) for side in sides[1:]]
             if all(x is not None for x in found):
                 return jnp.asarray(np.stack(found).reshape(wanted.shape))
-        return jnp.asarray(self._solve(known, wanted, False))
+        return jnp.asarray(self._solve(known, wanted, transpose))
 
     def _again(self, values: np.ndarray, right: np.ndarray, rtol: float) -> np.ndarray | None:
         """The same for sides that often come again with a matrix, as those of cavities do."""

@@ -1,0 +1,93 @@
+"""Both ventricles of a person that beat in a closed loop: the heart of an experiment.
+
+The shape is that of crtdemo (Sahli Costabal's purkinje-learning), whose ventricles are cut well
+below their valves: the left cavity holds 41 mL as imaged. It is taken for the shape at
+end-diastole, and the circulation for one that moves so little blood at an adult's pressures.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from twinjax import ParameterSpace, equilibrate, parameters_of
+from twinjax.cells import Land2017
+from twinjax.geometry import FibreRule, Mesh, Surface, coarsened, divided, find_surfaces, repaired
+from twinjax.heart import CalciumTransient, ClosedLoop, WholeHeart
+from twinjax.io import read_mesh
+from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Springs, Wall, unload
+from twinjax.units import factor
+
+from ._shared import shared_path
+from ._ventricle import ACTIVATED, CA50, T_REF
+
+FILE = "data/meshes/crtdemo_biv/crtdemo_mesh_oriented.vtk"
+CHAMBERS = ("left_ventricle", "right_ventricle")
+# Of parameters, by their unit: the power of the body's volume with which they go.
+GROWTH = {"mL": 1, "mL/mmHg": 1, "mmHg/mL": -1, "mmHg·s/mL": -1, "mmHg·s²/mL": -1}
+
+
+def biventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
+    """Of tetrahedra with edges of about `spacing` [mm], unloaded from end-diastole."""
+    image = wall_as_imaged(spacing)
+    held = image.volumes(jnp.zeros_like(image.elements.points))[0]
+    circulation, pressures = circulation_of(factor("mm3", "mL") * float(held))
+    return WholeHeart(
+        wall=unload(image, Load(factor("mmHg", "kPa") * pressures)).state.wall,
+        tension=Land2017(t_ref=T_REF, ca50=CA50),
+        calcium=calcium,
+        activation=ACTIVATED,
+        circulation=circulation,
+        chambers=CHAMBERS,
+    )
+
+
+def wall_as_imaged(spacing: float) -> Wall:
+    """The wall in its imaged shape, as if at rest there."""
+    read = read_mesh(shared_path(FILE)).mesh
+    mesh = coarsened(find_surfaces(repaired(read)[0]), spacing)
+    elements = Quadratic(mesh, degree=2)
+    return Wall(
+        elements,
+        Guccione(0.5, 18.5, 3.6, 1.6),
+        frames=axes(mesh, elements),
+        volume=QuadraticVolume(bulk=1e3, local=50.0),
+        cavities=(Surface.LV_ENDO, Surface.RV_ENDO),
+        springs=(
+            Springs(elements, Surface.EPI, stiffness=0.05, normal=True),
+            Springs(elements, Surface.BASE, stiffness=0.5, normal=False),
+        ),
+        viscosity=10.0,
+    )
+
+
+def axes(mesh: Mesh, elements: Quadratic) -> Float[np.ndarray, "cell q 3 3"]:
+    """By rule, in the part of each cell, of eight, that is nearest to a point of quadrature.
+
+    Where the right ventricle's wall is one cell thick, fibres at its nodes are 120° apart, and
+    the shorter way between them, which interpolation would take, is not the rule's.
+    """
+    parts, _ = divided(mesh)
+    frames = FibreRule(helix_endo=60.0, helix_epi=-60.0).frames(parts)
+    centres = parts.centres().reshape(-1, 1, 8, 3)
+    places = np.asarray(elements.at_quadrature(elements.points))[:, :, None]
+    nearest = np.linalg.norm(places - centres, axis=3).argmin(axis=2)
+    return np.asarray(frames).reshape(-1, 8, 3, 3)[np.arange(len(nearest))[:, None], nearest]
+
+
+def circulation_of(left: float) -> tuple[ClosedLoop, Float[np.ndarray, "2"]]:
+    """A circulation whose left ventricle holds so much [mL] as it begins to contract.
+
+    Chosen, not fitted: the healthy adult's, with volumes and flows that are smaller by one factor
+    at the same pressures. The right ventricle is imaged wider than that: what it holds more at its
+    pressure, the veins hold less.
+
+    **Returns:** it, and the pressures [mmHg] in both ventricles at that time.
+    """
+    adult = ClosedLoop(heart_rate=60.0)
+    begun = equilibrate(adult).observations
+    size = left / float(begun["left_ventricle.volume"][0])
+    units = {name: info.unit for name, info in parameters_of(adult).items() if info.unit in GROWTH}
+    space = ParameterSpace(adult, list(units))
+    factors = jnp.array([size ** GROWTH[unit] for unit in units.values()])
+    loop = space.write(adult, space.read(adult) * factors)
+    return loop, np.array([float(begun[f"{name}.pressure"][0]) for name in CHAMBERS])
