@@ -253,7 +253,7 @@ class Laboratory:
             heart,
             start=start,
             step=lengths,
-            beats=3 if self.quick else BEATS,
+            beats=BEATS,
             rtol=RTOL,
             observe=Watch(heart),
             throw=False,

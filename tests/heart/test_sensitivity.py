@@ -50,10 +50,10 @@ def test_three_ways():
     np.testing.assert_allclose(along.T, rows, rtol=1e-9, atol=1e-9 * np.abs(rows).max())
     for k, value in enumerate(THETA):
         ends = [
-            measure(beat(make(theta.at[k].add(s * 1e-5 * value)), **run).observations)
+            measure(beat(make(theta.at[k].add(s * 1e-4 * value)), **run).observations)
             for s in (1, -1)
         ]
-        difference = (ends[0] - ends[1]) / (2e-5 * value)
+        difference = (ends[0] - ends[1]) / (2e-4 * value)
         np.testing.assert_allclose(rows[:, k], difference, rtol=1e-5, atol=1e-7)
     # A second beat goes on with the derivatives of the first.
     run = run | {"start": whole.state}
