@@ -8,8 +8,8 @@ the volume of the wall.
 
 - The grid: places on the epicardium some millimetres apart, with delays some milliseconds apart.
 - By gradient: steps downhill along the epicardium and in the delay, from a few places far apart
-  where the lead paces first, for one that is overtaken changes nothing; a derivative, which comes from the adjoint of the eikonal equation, is counted as a simulation of
-  its own.
+  where the lead paces first, for one that is overtaken changes nothing. A derivative, which comes
+  from the adjoint of the eikonal equation, is counted as a simulation of its own.
 
 Spec: the same place to the grid's own spacing, no worse than the grid, by fewer simulations.
 Derivatives against differences. Told: QRS durations of the block and of the paced heart in twelve
