@@ -44,8 +44,10 @@ from ._report import Report, main
 from ._shared import shared_path
 
 PLACES, DELAYS = 15.0, np.arange(-60.0, 21.0, 20.0)  # mm and ms of the grid
-STARTS, MOST, SMALL = 4, 40, 0.02  # starts; tries from one; ms of the objective
-EARLY, FIRST = -40.0, 8.0  # ms: delay of the first try; mm and ms: the first step
+STARTS, MOST, SMALL = 4, 40, 0.02  # starts; tries from one; ms of the objective that end it
+RADIUS = 4.0  # mm around a lead that it reaches directly
+EARLY = -40.0  # ms: delay of the first try
+FIRST, LEAST = 8.0, 0.5  # mm and ms: the first step, and that at which a search ends
 LEADS = "data/meshes/crtdemo_biv/electrodes_mm.json"
 
 
@@ -60,7 +62,7 @@ class Block(eqx.Module):
         """Times [ms] with a lead at a place [mm] that paces at a time [ms] after the bundle."""
         points = jnp.concatenate([self.bundle, lead[None, :3]])
         onsets = jnp.concatenate([jnp.zeros(len(self.bundle)), lead[3:]])
-        return activation_times(self.tissue, RootPoints(points, onsets))
+        return activation_times(self.tissue, RootPoints(points, onsets, radius=RADIUS))
 
     def dispersion(self, lead: Float[Array, "4"]) -> Float[Array, ""]:
         """Standard deviation over the wall [ms]."""
@@ -115,6 +117,13 @@ class Epicardium:
         points = np.asarray(mesh.points)
         self.corners, self.points = points[facets], points[np.unique(facets)]
 
+    def normal(self, place: np.ndarray) -> np.ndarray:
+        """Of the facets around a place [mm], their mean."""
+        a, b, c = np.moveaxis(self.corners, 1, 0)
+        near = np.argsort(np.linalg.norm((a + b + c) / 3 - place, axis=1))[:6]
+        mean = np.cross(b - a, c - a)[near].sum(axis=0)
+        return mean / np.linalg.norm(mean)
+
     def nearest(self, place: np.ndarray) -> np.ndarray:
         """The point of the surface that is nearest to a place [mm]."""
         a, b, c = np.moveaxis(self.corners, 1, 0)
@@ -168,9 +177,12 @@ def by_gradient(block: Block, surface: Epicardium, starts: np.ndarray) -> Found:
         count += 1
         for _ in range(MOST):
             if fresh:
-                slope = np.asarray(slope_of(block, jnp.asarray(lead)))
+                slope = np.array(slope_of(block, jnp.asarray(lead)))
                 count += 1
-            trial = lead - step * slope / np.linalg.norm(slope)
+                slope[:3] -= (normal := surface.normal(lead[:3])) * (normal @ slope[:3])
+                # Millimetres and milliseconds, each at its own pace.
+                slope /= np.repeat([np.linalg.norm(slope[:3]), abs(slope[3])], [3, 1]) + 1e-12
+            trial = lead - step * slope
             trial[:3] = surface.nearest(trial[:3])
             reached = float(value_of(block, jnp.asarray(trial)))
             count += 1
@@ -180,8 +192,8 @@ def by_gradient(block: Block, surface: Epicardium, starts: np.ndarray) -> Found:
                 if gained < SMALL:
                     break
             else:
-                step /= 3
-                if step < 0.1:
+                step /= 2
+                if step < LEAST:
                     break
         ends.append((value, lead))
     value, lead = min(ends, key=lambda end: end[0])
