@@ -11,7 +11,7 @@ from tests.mechanics._walls import small_ventricle
 from twinjax.cells import Land2017
 from twinjax.heart import ClosedLoop, WholeHeart, adjoint, beat, sensitivities
 
-THETA = np.array([120.0, 2.0, 1.1, 3.0])
+THETA = np.array([120.0, 2.0, 1.1, 3.3])  # activation between the times of calcium
 
 
 def write(heart, theta):
