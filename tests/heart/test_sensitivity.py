@@ -12,8 +12,8 @@ from twinjax.cells import Land2017
 from twinjax.heart import ClosedLoop, WholeHeart, adjoint, beat, sensitivities
 
 THETA = np.array([120.0, 2.0, 1.1, 3.3])  # activation between the times of calcium
-# For differences: pressures are found to 1e-9 mmHg, and hardly change with activation.
-STEPS = np.array([0.01, 2e-4, 1e-4, 0.03])
+# For differences: pressures are found to 1e-8 mmHg.
+STEPS = np.array([0.5, 2e-3, 1e-3, 0.03])
 
 
 def write(heart, theta):
