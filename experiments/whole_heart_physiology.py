@@ -30,7 +30,7 @@ from ._report import Report, main
 from ._ventricle import Watch, ventricle
 from .whole_heart_beat import steps
 
-SPACING, CELL_BEATS, BEATS, RTOL = 13.0, 100, 8, 0.01
+SPACING, CELL_BEATS, BEATS, RTOL = 13.0, 100, 8, 0.003
 REST, FAST = 60.0, 90.0  # bpm
 LITTLE, MUCH = 0.92, 1.08  # of the blood
 STRONG = 1.15  # of the tension
@@ -285,9 +285,11 @@ class Laboratory:
         rate: float = REST,
         atrium: float = 1.0,
         blocked: dict[str, float] | None = None,
-    ) -> WholeHeart:
+    ) -> Any:
         """Factors of what is there at rest; shares of currents."""
-        heart = ventricle(self.spacing, calcium=self.calcium(rate, blocked or {}), rate=rate)
+        heart: Any = ventricle(self.spacing, calcium=self.calcium(rate, blocked or {}), rate=rate)
+        loop, tension = heart.circulation, heart.tension
+        # Values in the order of the places: replace_fn takes them in that of the tree.
         return eqx.tree_at(
             lambda h: (
                 h.circulation.stressed_volume,
@@ -296,7 +298,12 @@ class Laboratory:
                 h.circulation.left_atrium.active_elastance,
             ),
             heart,
-            replace_fn=_times(blood, strength, resistance, atrium),
+            (
+                blood * loop.stressed_volume,
+                strength * tension.t_ref,
+                resistance * loop.systemic_arteries.resistance,
+                atrium * loop.left_atrium.active_elastance,
+            ),
         )
 
     def _paced(self, rate: float, blocked: dict[str, float]) -> Any:
@@ -314,11 +321,6 @@ class Laboratory:
         """Of the action potential, to 90 % of repolarisation [ms]."""
         cell, _ = self._paced(REST, blocked)
         return float(biomarkers(cell)["apd90"])
-
-
-def _times(*factors: float) -> Any:
-    given = iter(factors)
-    return lambda value: value * next(given)
 
 
 def indices(done: Any, rate: float) -> Beat:
