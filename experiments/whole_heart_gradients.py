@@ -132,12 +132,13 @@ def excited(spacing: float, calcium: CalciumTransient) -> Excited:
     mean = np.asarray(jnp.mean(heart.wall.frames, axis=1))
     left, _, right = np.linalg.svd(mean)  # the nearest axes
     mesh = left_ventricle(spacing, endo=SHAPE.endo, epi=SHAPE.epi, base=SHAPE.base, layers=2)
-    mesh = replace(mesh, frames=left @ right)
+    frames = left @ right
+    mesh = replace(mesh, frames=frames)
     inner = np.unique(mesh.facets[mesh.facet_tags == int(Surface.LV_ENDO)])
     wanted = np.array([(-20.0, 0.0, -10.0), (0.0, 18.0, -30.0), (20.0, -5.0, -15.0)])
     apart = np.linalg.norm(mesh.points[inner][None] - wanted[:, None], axis=2)
     roots = RootNodes(inner[apart.argmin(axis=1)], ACTIVATED)
-    conductivity = Conductivities().intracellular(jnp.asarray((left @ right)[:, :, :1]))
+    conductivity = Conductivities().intracellular(frames)
     field = unbounded_lead_field(mesh.points, mesh.cells, conductivity, ELECTRODES)
     tissue = Eikonal(mesh, fast_layers=(Surface.LV_ENDO,))
     return Excited(heart, tissue, roots, field.twelve_leads())

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from training.activation.model import Pattern, VentricularEcg
 from training.activation.search import Search, in_threads, make_sites
-from training.activation.surface import Endocardium
+from training.activation.surface import HeartSurface
 
 # Medians and standard deviations of the logarithms of velocities [m/s] (fibre, sheet, left and
 # right endocardium): Taggart et al. 2000, J Mol Cell Cardiol 32:621 (0.65 and 0.5 m/s along and
@@ -70,7 +70,7 @@ class Fitter:
     def __init__(
         self,
         model: VentricularEcg,
-        surfaces: tuple[Endocardium, ...],
+        surfaces: tuple[HeartSurface, ...],
         roots: int,
         times: Float[np.ndarray, " time"],
     ):
@@ -258,7 +258,7 @@ class ActivationFit:
 
 def fit_activation(
     model: VentricularEcg,
-    surfaces: tuple[Endocardium, ...],
+    surfaces: tuple[HeartSurface, ...],
     data: Data,
     *,
     roots: int = 8,

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from training.activation.model import VentricularEcg
-from training.activation.surface import Endocardium
+from training.activation.surface import HeartSurface
 from twinjax.electro import Eikonal, LeadField, RootPoints, activation_times
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Sites:
 
 def make_sites(
     model: VentricularEcg,
-    surfaces: tuple[Endocardium, ...],
+    surfaces: tuple[HeartSurface, ...],
     velocities: Float[np.ndarray, "4"],
     spacing: float,
     progress: Callable[[str, float], None],

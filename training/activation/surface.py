@@ -1,4 +1,4 @@
-"""Points on the endocardium: the nearest one, directions along it, and sites spread over it."""
+"""Points on surfaces of a heart: the nearest one, directions along it, sites spread over it."""
 
 import dataclasses
 
@@ -12,8 +12,8 @@ _NEAR = 12  # facets whose nearest point is looked at
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Endocardium:
-    """The triangles of one ventricle's endocardium, and a tree of their centres."""
+class HeartSurface:
+    """The triangles of a surface, such as an endocardium, and a tree of their centres."""
 
     corners: Float[np.ndarray, "facet 3 3"]
     tree: cKDTree
@@ -50,16 +50,16 @@ class Endocardium:
         return centres[chosen]
 
 
-def endocardia(mesh: Mesh) -> tuple[Endocardium, ...]:
+def surface_of(mesh: Mesh, surface: Surface) -> HeartSurface:
+    """That of a mesh which has facets of it."""
+    corners = np.asarray(mesh.points)[mesh.facets[mesh.facet_tags == int(surface)]]
+    return HeartSurface(corners, cKDTree(corners.mean(axis=1)))
+
+
+def endocardia(mesh: Mesh) -> tuple[HeartSurface, ...]:
     """Those that the mesh has, the left one first."""
-    found = []
-    for surface in (Surface.LV_ENDO, Surface.RV_ENDO):
-        facets = mesh.facets[mesh.facet_tags == int(surface)]
-        if len(facets):
-            corners = np.asarray(mesh.points)[facets]
-            tree = cKDTree(corners.mean(axis=1))
-            found.append(Endocardium(corners, tree))
-    return tuple(found)
+    both = (Surface.LV_ENDO, Surface.RV_ENDO)
+    return tuple(surface_of(mesh, s) for s in both if np.any(mesh.facet_tags == int(s)))
 
 
 def _nearest(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -166,8 +166,9 @@ def _end(after: HeartState) -> Inflated:
 
 
 def _balance(step: _Step, theta: Array, before: HeartState) -> Filled:
-    load, exchange, _ = _asked(step.make(theta), before, step.length, step.substeps)
-    return filled(step.make(theta).wall, before.deformation, load, load, exchange)
+    heart = step.make(theta)
+    load, exchange, _ = _asked(heart, before, step.length, step.substeps)
+    return filled(heart.wall, before.deformation, load, load, exchange)
 
 
 def _residual(step: _Step, theta: Array, before: HeartState, end: Inflated) -> Inflated:

@@ -52,17 +52,28 @@ class _Part(NamedTuple):
     c: Float[np.ndarray, "rim own"]  # C L⁻ᵀ, or C A⁻¹
     b: Float[np.ndarray, "own rim"] | None  # None where the matrix is symmetric
 
-    def down(self, own: np.ndarray) -> None:
-        """L⁻¹ x over each row x, or nothing where A = L U."""
+    def before_rim(self, own: np.ndarray, transpose: bool) -> np.ndarray:
+        """Solves with the first factors, in place; what that takes from the rim's sides."""
         if self.swaps is None:
             _blas.lower_solve(self.a, own)
+        elif transpose and self.b is not None:
+            _blas.lu_solve(self.a, self.swaps, own, transpose=True)
+            return own @ self.b
+        return own @ self.c.T
 
-    def up(self, own: np.ndarray, *, transpose: bool = False) -> None:
-        """What is left to solve with A of each row."""
+    def after_rim(self, own: np.ndarray, rim: np.ndarray, transpose: bool) -> None:
+        """Solves with the others, in place, where the rim's x is known."""
         if self.swaps is None:
+            own -= rim @ self.c
             _blas.lower_solve(self.a, own, transpose=True)
+        elif self.b is None:
+            _blas.lu_solve(self.a, self.swaps, own)
+            own -= rim @ self.c
+        elif transpose:
+            own -= rim @ self.c
         else:
-            _blas.lu_solve(self.a, self.swaps, own, transpose=transpose)
+            own -= rim @ self.b.T
+            _blas.lu_solve(self.a, self.swaps, own)
 
 
 class Fronts:
@@ -157,25 +168,11 @@ class Factors:
         with _one_thread():
             for front, part in pairs:
                 own = np.ascontiguousarray(x[:, front.own])
-                if transpose and part.b is not None:
-                    part.up(own, transpose=True)
-                    x[:, front.rim] -= own @ part.b
-                else:
-                    part.down(own)
-                    x[:, front.rim] -= own @ part.c.T
+                x[:, front.rim] -= part.before_rim(own, transpose)
                 x[:, front.own] = own
             for front, part in reversed(pairs):
-                own, rim = np.ascontiguousarray(x[:, front.own]), x[:, front.rim]
-                if part.b is None and part.swaps is not None:
-                    part.up(own)
-                    own -= rim @ part.c
-                elif part.b is None or transpose:
-                    own -= rim @ part.c
-                    if part.b is None:
-                        part.up(own)
-                else:
-                    own -= rim @ part.b.T
-                    part.up(own)
+                own = np.ascontiguousarray(x[:, front.own])
+                part.after_rim(own, x[:, front.rim], transpose)
                 x[:, front.own] = own
         return x.T
 

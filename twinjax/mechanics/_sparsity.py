@@ -116,8 +116,8 @@ class Sparsity:
         rtol: float = 0.0,
         transpose: bool = False,
     ) -> Float[Array, "*side node 3"]:
-        """The same outside of compiled code; with `rtol` that share of x may be wrong, if not of
-        the transpose."""
+        """The same outside of compiled code; with `rtol` that share of x may be wrong, of the
+        transpose none."""
         known, wanted = np.asarray(values), np.asarray(right)
         if rtol and self.count > _LARGE and not transpose:
             sides = wanted.reshape(-1, *wanted.shape[-2:])
