@@ -1,47 +1,18 @@
 """Derivatives of a beat by parameters of sarcomeres, wall and circulation."""
 
-from typing import Any, ClassVar, NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.heart._smooth import Smooth
 from tests.heart.test_whole_heart import transient
 from tests.mechanics._walls import small_ventricle
 from twinjax import ParameterSpace
-from twinjax._parameters import parameter
-from twinjax.cells import AbstractActiveTension
-from twinjax.cells._cell import About, Gate
 from twinjax.heart import ClosedLoop, WholeHeart, adjoint, beat, sensitivities
 
 NAMES = ("tension.t_ref", "wall.energy.stiffness", "circulation.systemic_arteries.resistance")
-
-
-class State(NamedTuple):
-    """Share of sites that calcium has made active, and the distortion of bridges."""
-
-    active: Any
-    distortion: Any
-
-
-class Smooth(AbstractActiveTension):
-    """A sarcomere without kinks. At those of Land's the slope of the tension by the stretch jumps,
-    and with it a step, which is linear in the stretch: differences see that, derivatives do not."""
-
-    about: ClassVar[About] = About("Smooth", "none", "none", "none", "none")
-    t_ref: Any = parameter(120.0, unit="kPa", bounds=(10.0, 400.0), cite="a test")
-
-    def initial_state(self):
-        return State(0.0, 0.0)
-
-    def rates(self, state, calcium, stretch, stretch_rate):
-        bound = (calcium / 5e-4) ** 2
-        return State(Gate(bound / (1 + bound), 20.0), Gate(20.0 * 4 * stretch_rate, 20.0))
-
-    def tension(self, state, stretch):
-        return self.t_ref * state.active * (1 + 2 * (stretch - 1)) * (1 + state.distortion)
 
 
 def measure(seen):

@@ -15,7 +15,7 @@ from twinjax.cells import AbstractActiveTension
 from twinjax.cells._tension import contract_step
 from twinjax.heart._closed_loop import CirculationState, ClosedLoop
 from twinjax.heart._exchange import Exchange, walled
-from twinjax.heart._sarcomeres import contraction
+from twinjax.heart._sarcomeres import Pull
 from twinjax.mechanics import (
     Contraction,
     Deformation,
@@ -183,7 +183,7 @@ def beat(
 
         residual(u, p, T(λ, (λ - λ₀)/h), (u - u₀)/h) = 0,   V(u) = V of the circulation under p,
 
-    with the tension linearised about the stretch λ₀ at its beginning. Sarcomeres and circulation
+    λ₀ being the stretch at its beginning. Sarcomeres and circulation
     are of second order and more in time; viscosity is of first.
 
     **Arguments:** `step` [ms] and how many, or a list of them; `observe(state)` is kept of every
@@ -262,7 +262,7 @@ def _asked(heart: WholeHeart, state: HeartState, step: Array, substeps: int) -> 
     """The load, the blood, and the guess of a step with the load there."""
     wall, u = heart.wall, state.deformation.displacement
     calcium = _calcium(heart, state.time, step)
-    pull = contraction(heart.tension, state.sarcomeres, calcium, fibre_stretch(wall, u), step)
+    pull = Pull(heart.tension, state.sarcomeres, calcium, fibre_stretch(wall, u), step)
     motion = Motion(1 / step, -u / step, jnp.zeros(()))
     guess = state.pressure + step * state.pressure_rate
     load = Load(guess, contraction=pull, motion=motion).on(wall)

@@ -18,9 +18,17 @@ from twinjax.mechanics._stored import stored_energy
 from twinjax.mechanics._unload import Unloaded, unload
 from twinjax.mechanics._usyk import Usyk
 from twinjax.mechanics._volume import AbstractVolumeLaw, LogarithmicVolume, QuadraticVolume
-from twinjax.mechanics._wall import Contraction, Deformation, Load, Motion, Wall
+from twinjax.mechanics._wall import (
+    AbstractContraction,
+    Contraction,
+    Deformation,
+    Load,
+    Motion,
+    Wall,
+)
 
 __all__ = [
+    "AbstractContraction",
     "AbstractEnergy",
     "AbstractVolumeLaw",
     "Contraction",

@@ -41,6 +41,11 @@ class Cells(eqx.Module):
         self.slopes = jnp.einsum("cqai,cqiA->cqaA", slopes, wall.frames)
         self.modes = _modes(wall, self.measure)
 
+    def fibre_stretch(self, wall: Wall, displacement: Array) -> Float[Array, "cell q"]:
+        """|F f₀|."""
+        turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], self.slopes[..., 0])
+        return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
+
 
 def _modes(wall: Wall, measure: Array) -> Array:
     cells, places = measure.shape
@@ -156,7 +161,7 @@ class _Chunk(eqx.Module):
 
 
 def _chunks(
-    wall: Wall, cells: Cells, load: Load, pressure: Array
+    wall: Wall, cells: Cells, load: Load, at: Deformation
 ) -> tuple[Callable[[Any], tuple[_Chunk, Array, Array]], Array]:
     """A function that cuts out the cells from a first one on, and all first ones.
 
@@ -165,6 +170,9 @@ def _chunks(
     count = len(wall.elements.cells)
     parts = -(-count // CHUNK)
     size = -(-count // parts)
+    contraction = load.contraction
+    if contraction is not None:
+        contraction = contraction.near(cells.fibre_stretch(wall, at.displacement))
     places = _Chunk(
         wall.elements.cells,
         wall.slots,
@@ -173,11 +181,11 @@ def _chunks(
         cells.modes,
         wall.frames,
         load.tension,
-        pressure,
+        at.pressure,
         wall.energy.along(1),
         wall.volume.local,
         wall.viscosity,
-        load.contraction,
+        contraction,
     )
 
     def cut(number: Any) -> tuple[_Chunk, Array, Array]:
@@ -201,7 +209,7 @@ def _chunks(
 
 def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformation:
     """Derivatives of the energy of the cells by displacements and by pressures."""
-    cut, numbers = _chunks(wall, cells, load, at.pressure)
+    cut, numbers = _chunks(wall, cells, load, at)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, new = cut(number)
@@ -302,7 +310,7 @@ def cell_stiffness(
     wall: Wall, cells: Cells, coupling: Coupling, load: Load, at: Deformation
 ) -> Float[Array, "block 3 3"]:
     """K + Gᵀ D⁻¹ G of all cells, by blocks of the pattern."""
-    cut, numbers = _chunks(wall, cells, load, at.pressure)
+    cut, numbers = _chunks(wall, cells, load, at)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, _ = cut(number)

@@ -1,6 +1,7 @@
 """The wall and its load: everything that an equilibrium is a function of."""
 
-from collections.abc import Sequence
+import abc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -42,7 +43,25 @@ class Motion(eqx.Module):
     inertia: Float[Array, ""]
 
 
-class Contraction(eqx.Module):
+class AbstractContraction(eqx.Module):
+    """How the force along the fibre, over the area at rest, follows the fibre's stretch."""
+
+    @abc.abstractmethod
+    def near(self, stretch: Float[Array, "cell q"]) -> "Contraction":
+        """A linear law with the same force and slope at these stretches.
+
+        It is asked for at those of the wall each time that forces are evaluated.
+        """
+
+    @abc.abstractmethod
+    def on(self, spread: Callable[[str, Array], Array]) -> "AbstractContraction":
+        """With every entry in its full shape (cell, q), to which `spread(name, entry)` brings it.
+
+        Raises `ValueError` for one that does not fit.
+        """
+
+
+class Contraction(AbstractContraction):
     """A force along the fibre over the area at rest, the first Piola-Kirchhoff stress [kPa]:
 
         force + stiffness (λ - stretch)
@@ -66,6 +85,16 @@ class Contraction(eqx.Module):
         stretch = jnp.sqrt(1 + 2 * strain.ff)
         return self.force * stretch + self.stiffness / 2 * (stretch - self.stretch) ** 2
 
+    def near(self, stretch: Float[Array, "cell q"]) -> "Contraction":
+        return self
+
+    def on(self, spread: Callable[[str, Array], Array]) -> "Contraction":
+        return Contraction(
+            spread("force of the contraction", self.force),
+            spread("stiffness of the contraction", self.stiffness),
+            spread("stretch of the contraction", self.stretch),
+        )
+
 
 class Load(eqx.Module):
     """What acts on a wall.
@@ -80,7 +109,7 @@ class Load(eqx.Module):
     - `force` [mN] at nodes (node, 3), as `Quadratic.load` makes of a density; it keeps direction.
     - `displacement` [mm] (node, 3) of what is fixed; other entries have no effect.
     - `contraction`: a tension in the other convention, a
-      [`Contraction`][twinjax.mechanics.Contraction]; both may act.
+      [`Contraction`][twinjax.mechanics.Contraction] or another law of it; both may act.
     - `motion`, which `move` sets; without it inertia and viscosity have no effect.
     """
 
@@ -88,7 +117,7 @@ class Load(eqx.Module):
     tension: Float[Array, "*place"]
     force: Float[Array, "*vector"]
     displacement: Float[Array, "*vector"]
-    contraction: Contraction | None
+    contraction: AbstractContraction | None
     motion: Motion | None
 
     def __init__(
@@ -98,7 +127,7 @@ class Load(eqx.Module):
         *,
         force: Any = 0.0,
         displacement: Any = 0.0,
-        contraction: Contraction | None = None,
+        contraction: AbstractContraction | None = None,
         motion: Motion | None = None,
     ):
         self.pressure = _array(pressure)
@@ -115,13 +144,7 @@ class Load(eqx.Module):
         def spread(name: str, value: Array) -> Array:
             return _wide(name, value.reshape(-1, 1) if value.ndim == 1 else value, places)
 
-        contraction = self.contraction
-        if contraction is not None:
-            contraction = Contraction(
-                spread("force of the contraction", contraction.force),
-                spread("stiffness of the contraction", contraction.stiffness),
-                spread("stretch of the contraction", contraction.stretch),
-            )
+        contraction = None if self.contraction is None else self.contraction.on(spread)
         return Load(
             _wide("pressure", self.pressure, (len(wall.cavities),)),
             spread("tension", self.tension),
