@@ -17,6 +17,7 @@ from training.cli import main
 from training.heart_case import load_heart_case, parse_heart_case
 from training.heart_run import (
     SCALARS,
+    _cell,
     _heart,
     build_heart,
     outlook,
@@ -104,7 +105,7 @@ def test_a_killed_run_goes_on_and_is_what_the_library_does(tmp_path, capsys, mon
 
     case = load_heart_case(case_file)
     made = build_heart(case)
-    heart = _heart(case, made, None, lambda *_: None)
+    heart = _heart(case, made, _cell(case, None, lambda *_: None))
     np.testing.assert_allclose(heart.circulation.mitral.open_resistance, 0.008)
     np.testing.assert_allclose(heart.tension.ca50, 0.6)
     whole = beat(heart, start=heart.filled(8.0), step=10.0, steps=50)
@@ -167,7 +168,7 @@ def flat(monkeypatch):
 
 def test_steps_without_a_balance_are_divided(flat, monkeypatch):
     case = parse_heart_case(SMALL)
-    heart = _heart(case, build_heart(case), None, lambda *_: None)
+    heart = _heart(case, build_heart(case), _cell(case, None, lambda *_: None))
     begin = _unfilled(heart)
 
     def ended(run):
