@@ -87,7 +87,7 @@ def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | Non
         return None
     electrodes, note = plan.electrodes, "electrodes: those of the case"
     if electrodes is None:
-        electrodes = electrodes_of_heart(*heart_frame(mesh))
+        electrodes = _typical(mesh, case.wall.septum)
         note = "electrodes: where they are on a normal man, by the heart's own axes"
     model = VentricularEcg(Anatomy(mesh, coordinates(mesh), electrodes, ()), electrodes)
     fibre, sheet, endocardium = plan.velocities
@@ -115,6 +115,19 @@ def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | Non
     nodal = np.asarray(locate(mesh, np.asarray(elements.points))(held))
     qrs = ecg_features(times, leads).qrs_duration
     return Excited(inside, nodal, times, leads, electrodes, apd, qrs, note)
+
+
+def _typical(mesh: Mesh, septum: tuple[float, float, float] | None) -> Float[np.ndarray, "9 3"]:
+    """Electrodes [mm] of a normal man about a ventricle whose long axis is z.
+
+    Where it is said where the `septum` is, the right ventricle would be on that side; `heart_frame`
+    takes that of the x axis.
+    """
+    angle = 0.0 if septum is None else np.arctan2(septum[1], septum[0])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])  # to the x axis
+    turned = replace(mesh, points=np.asarray(mesh.points) @ turn.T)
+    return electrodes_of_heart(*heart_frame(turned)) @ turn
 
 
 def duration_of(times: np.ndarray, v: np.ndarray) -> float | None:

@@ -49,11 +49,11 @@ def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
         height, ecg = 6.6, run.excited
-        figure = Figure(
-            figsize=(13, height + (_ECG_HEIGHT if ecg else 0)),
-            layout="constrained",
-        )
-        parts = figure.subfigures(2, 1, height_ratios=(height, _ECG_HEIGHT)) if ecg else [figure]
+        whole = height + (0.0 if ecg is None else _ECG_HEIGHT)
+        figure = Figure(figsize=(13, whole), layout="constrained")
+        parts: Any = [figure]
+        if ecg is not None:
+            parts = figure.subfigures(2, 1, height_ratios=(height, _ECG_HEIGHT))
         grid = parts[0].add_gridspec(6, 4, width_ratios=[1.3, 1.25, 0.85, 0.04])
         last = last_beat(len(run.times), steps) or slice(None)
         draw_loop(parts[0].add_subplot(grid[:, 0]), run, last)

@@ -40,7 +40,7 @@ def draw_film(
     style = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(11, 4.2), layout="constrained")
-        parts = figure.subfigures(1, 3, width_ratios=[1.05, 1.0, 1.05])
+        parts: Any = figure.subfigures(1, 3, width_ratios=[1.05, 1.0, 1.05])
         wall, scale = parts[0].subplots(1, 2, width_ratios=[1, 0.04])
         drawn = views.images[0].on(wall, views)
         views.bar(parts[0], scale)

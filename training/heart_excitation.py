@@ -1,4 +1,4 @@
-"""[excitation] and [ecg] of a case of a beating heart: where a front starts, where electrodes are."""
+"""[excitation] and [ecg] of a case of a beating heart: where a front starts, and electrodes."""
 
 import dataclasses
 from collections.abc import Sequence
