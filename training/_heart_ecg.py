@@ -97,7 +97,9 @@ def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | Non
     apd = np.array([plan.apd.get(name, 0.0) for name in APD])
     if "mean" not in plan.apd:
         if duration is None:
-            raise ValueError(f"{case.name}: ecg.apd: the cell repolarises not: give the mean")
+            raise ValueError(
+                f"{case.name}: ecg.apd: the cell does not repolarise within a beat: give the mean"
+            )
         apd[0] = duration
     late = activation + model.basis @ jnp.asarray(apd)
     if float(late.min()) <= float(activation.min()) or float(late.max()) >= case.period:
@@ -110,9 +112,8 @@ def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | Non
     leads = np.asarray(model.depolarisation(times, activation) + model.repolarisation(times, late))
     elements = made.wall.elements
     places = np.asarray(elements.at_quadrature(elements.points))
-    held = np.asarray(activation)
-    inside = np.asarray(locate(mesh, places.reshape(-1, 3))(held)).reshape(places.shape[:2])
-    nodal = np.asarray(locate(mesh, np.asarray(elements.points))(held))
+    inside = np.asarray(locate(mesh, places.reshape(-1, 3))(activation)).reshape(places.shape[:2])
+    nodal = np.asarray(locate(mesh, np.asarray(elements.points))(activation))
     qrs = ecg_features(times, leads).qrs_duration
     return Excited(inside, nodal, times, leads, electrodes, apd, qrs, note)
 
