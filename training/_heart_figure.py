@@ -65,8 +65,8 @@ def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None
         figure.savefig(path, dpi=dpi)
 
 
-def draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
-    """Pressure over volume, the last beat's filled, and what it amounts to."""
+def draw_loop(axis: Any, run: HeartRun, last: slice, *, numbers: bool = True) -> None:
+    """Pressure over volume, the last beat's filled, and the `numbers` that it amounts to."""
     volume, pressure = (run.waves[f"left_ventricle.{what}"] for what in ("volume", "pressure"))
     axis.plot(volume, pressure, color=_LV, lw=0.8, alpha=0.35)
     axis.plot(volume[last], pressure[last], color=_LV, lw=2.2)
@@ -76,7 +76,7 @@ def draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
     axis.set_ylim(bottom=min(0.0, float(pressure.min())))
     axis.set_title("pressure-volume loop", fontsize=10, loc="left")
     known = run.scalars
-    if known:
+    if known and numbers:
         lines = (
             f"EDV {known['lv_end_diastolic_volume']:.0f} mL, "
             f"ESV {known['lv_end_systolic_volume']:.0f} mL",

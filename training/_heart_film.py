@@ -36,36 +36,38 @@ def draw_film(
     # The last shape is the first of the next beat.
     numbers = numbers[:-1] if len(numbers) > 1 else numbers
     total = 2 * len(numbers)
-    views = seen_walls(run, [*numbers], lambda done: told("film", done, total))
+    views = seen_walls(run, numbers.tolist(), lambda done: told("film", done, total))
     style = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        figure = Figure(figsize=(9.6, 3.7), layout="constrained")
         parts: Any = figure.subfigures(1, 3, width_ratios=[1.05, 1.0, 1.05])
         wall, scale = parts[0].subplots(1, 2, width_ratios=[1, 0.04])
         drawn = views.images[0].on(wall, views)
         views.bar(parts[0], scale)
         loop = parts[1].subplots()
-        draw_loop(loop, run, last)
+        draw_loop(loop, run, last, numbers=False)
         names = [f"left_ventricle.{what}" for what in ("volume", "pressure")]
         (spot,) = loop.plot([], [], "o", color=_MARK, ms=8)
         marks = _draw_waves(parts[2], run, last)
         clock = wall.set_title(" ")
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         # Frames do not jump by the width of their texts.
         figure.set_layout_engine("none")
         rate = int(np.clip(round(len(numbers) / _SECONDS), 1, _FASTEST))
         writer = PillowWriter(fps=rate)
-        with writer.saving(figure, str(path), dpi):
-            for frame, (number, view) in enumerate(zip(numbers, views.images, strict=True), 1):
-                now = float(run.moments[number])
-                drawn.set_data(view.picture)
-                drawn.set_extent(view.extent)
-                spot.set_data(*([np.interp(now, run.times, run.waves[name])] for name in names))
-                for mark in marks:
-                    mark.set_xdata([now - begin] * 2)
-                clock.set_text(f"{now - begin:.0f} ms")
-                writer.grab_frame()
-                told("film", len(numbers) + frame, total)
+        # Not `saving`, which would finish a film that is interrupted.
+        writer.setup(figure, str(path), dpi)
+        for frame, (number, view) in enumerate(zip(numbers, views.images, strict=True), 1):
+            now = float(run.moments[number])
+            drawn.set_data(view.picture)
+            drawn.set_extent(view.extent)
+            spot.set_data(*([np.interp(now, run.times, run.waves[name])] for name in names))
+            for mark in marks:
+                mark.set_xdata([now - begin] * 2)
+            clock.set_text(f"{now - begin:.0f} ms")
+            writer.grab_frame()
+            told("film", len(numbers) + frame, total)
+        writer.finish()
 
 
 def _draw_waves(part: Any, run: HeartRun, last: slice) -> list[Any]:

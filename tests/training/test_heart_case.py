@@ -221,11 +221,11 @@ def test_a_front_excites_the_wall_and_draws_an_ecg(still, tmp_path, capsys):
     assert values.shape == (12, len(times)) == (12, 501)
     assert np.isfinite(values).all()
     assert np.abs(values).max(axis=1).min() > 1e-3
-    np.testing.assert_allclose(values[:, times < 5], 0, atol=1e-6)  # before the front starts
+    np.testing.assert_allclose(values[:, times < 5], 0, atol=1e-3)  # before the front starts
     np.testing.assert_allclose(values[0] + values[2], values[1], atol=1e-12)  # Einthoven's law
     assert np.abs(values[:, (times > 200) & (times < 400)]).max() > 0.02  # repolarisation
     # The front starts at heart.activation, in the septum, and QRS lasts about as long as it does.
-    assert 20 <= activation.min() < 30
+    assert 20 <= activation.min() < 40
     assert points[np.argmin(activation), 0] < 0
     assert 0.7 < qrs / np.ptp(activation) < 1.5
     assert told["qrs_duration [ms]"] == qrs
@@ -478,7 +478,7 @@ def test_the_page_shows_the_packaged_case():
         ('60.0, unit = "cm/s"', '60.0, unit = "m/s"', "velocity_fibre = 60 m/s is outside its bo"),
         ('60.0, unit = "cm/s"', '60.0, unit = "ms"', "velocity_fibre:"),
         ("transmural = -40", "transmurl = -40", "unknown part of durations 'transmurl'; did you "),
-        ("mean = 250.0", "mean = 450.0", "ecg.apd: the wall is activated from 20 to"),
+        ("mean = 250.0", "mean = 450.0", "ms, which is not within a beat of 500 ms"),
         ("V6 = [", "V7 = [", "unknown electrode 'V7'; did you mean"),
         ("V6 = [116.0, 60.0, -89.0]\n", "", "ecg.electrodes: no place of V6; the twelve leads ne"),
         ("V6 = [116.0, 60.0, -89.0]", "V6 = [1.0]", "ecg.electrodes: V6 has 1 coordinates; valid"),
