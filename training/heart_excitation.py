@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +24,6 @@ _OWN = {
 VELOCITIES: dict[str, ParameterInfo] = {
     name: _OWN[name] for name in ("velocity_fibre", "velocity_sheet", "velocity_lv_endo")
 }
-NonNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class ExcitationTable(Strict):
@@ -36,7 +35,7 @@ class ExcitationTable(Strict):
     """
 
     at: list[list[FiniteFloat]] = Field(min_length=1)
-    onsets: NonNegative | list[NonNegative] = 0.0
+    onsets: FiniteFloat | list[FiniteFloat] = 0.0
     spacing: Positive = 5.0
     velocity_fibre: Quantity | None = None
     velocity_sheet: Quantity | None = None
@@ -92,6 +91,10 @@ def plan_excitation(
         raise ValueError(
             f"excitation.onsets: {len(onsets)} onsets for {len(points)} points; valid: one number, "
             "or one for each point"
+        )
+    if np.min(onsets) < 0:
+        raise ValueError(
+            f"excitation.onsets: {np.min(onsets):g} ms; valid: 0 or more, after heart.activation"
         )
     times = activation + np.broadcast_to(np.asarray(onsets, float), (len(points),))
     if times.max() >= period:

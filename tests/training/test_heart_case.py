@@ -283,6 +283,15 @@ def test_an_ecg_needs_a_front(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
 
 
+def test_action_potentials_that_outlast_the_beat_leave_nothing(flat, tmp_path, capsys):
+    text = EXCITED.replace("mean = 250.0", "mean = 450.0")
+    code, _, said = simulate(capsys, tmp_path, text, "-o", str(tmp_path / "beat.h5"))
+    assert code == 2
+    assert "case.toml: ecg.apd: the wall is activated from" in said
+    assert "ms, which is not within a beat of 500 ms" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
+
+
 def test_a_film_is_never_half_written(still, tmp_path, capsys, monkeypatch):
     film, frames = tmp_path / "beat.gif", []
     film.write_bytes(b"the film of before")
@@ -474,11 +483,10 @@ def test_the_page_shows_the_packaged_case():
         ("-20.0, 0.0, -10.0", "0.0, 0.0, 0.0", "excitation.at: (0, 0, 0) mm lies outside the wa"),
         ("[0.0, 5.0]", "[0.0]", "excitation.onsets: 1 onsets for 2 points; valid: one number, or"),
         ("[0.0, 5.0]", "[0.0, 490.0]", "excitation.onsets: 510 ms is after the beat's end at 500"),
-        ("[0.0, 5.0]", "[0.0, -5.0]", "input should be greater than or equal to 0"),
+        ("[0.0, 5.0]", "[0.0, -5.0]", "excitation.onsets: -5 ms; valid: 0 or more, after heart"),
         ('60.0, unit = "cm/s"', '60.0, unit = "m/s"', "velocity_fibre = 60 m/s is outside its bo"),
         ('60.0, unit = "cm/s"', '60.0, unit = "ms"', "velocity_fibre:"),
         ("transmural = -40", "transmurl = -40", "unknown part of durations 'transmurl'; did you "),
-        ("mean = 250.0", "mean = 450.0", "ms, which is not within a beat of 500 ms"),
         ("V6 = [", "V7 = [", "unknown electrode 'V7'; did you mean"),
         ("V6 = [116.0, 60.0, -89.0]\n", "", "ecg.electrodes: no place of V6; the twelve leads ne"),
         ("V6 = [116.0, 60.0, -89.0]", "V6 = [1.0]", "ecg.electrodes: V6 has 1 coordinates; valid"),
