@@ -16,6 +16,7 @@ from twinjax.electro import LEADS
 _SHOWN = ("II", "V2", "V5")  # of the leads: inferior, septal and lateral
 _SECONDS = 2.5  # that a beat is shown for: slowed, so that an eye can follow
 _FASTEST = 50  # frames a second that programs show
+_TONES = 20  # of each colour in the wall: a GIF has 256 colours, and scatters dots for others
 _INK, _MARK = "#16181d", "#b2182b"
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +44,7 @@ def draw_film(
         parts: Any = figure.subfigures(1, 3, width_ratios=[1.05, 1.0, 1.05])
         wall, scale = parts[0].subplots(1, 2, width_ratios=[1, 0.04])
         drawn = views.images[0].on(wall, views)
+        drawn.set_interpolation("nearest")
         views.bar(parts[0], scale)
         loop = parts[1].subplots()
         draw_loop(loop, run, last, numbers=False)
@@ -59,7 +61,7 @@ def draw_film(
         writer.setup(figure, str(path), dpi)
         for frame, (number, view) in enumerate(zip(numbers, views.images, strict=True), 1):
             now = float(run.moments[number])
-            drawn.set_data(view.picture)
+            drawn.set_data(np.round(view.picture * _TONES) / _TONES)
             drawn.set_extent(view.extent)
             spot.set_data(*([np.interp(now, run.times, run.waves[name])] for name in names))
             for mark in marks:
