@@ -1,5 +1,7 @@
-"""A figure of a beating heart: its loop, pressures, volume and flow, and the wall cut open."""
+"""A figure of a beating heart: its loop, waves, the wall cut open, and its ECG."""
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from training._heart_ecg import Excited
 from training._surface_figure import _looking, rasterised
 from training.heart_run import HeartRun, last_beat
+from twinjax.electro import LEADS
 from twinjax.geometry import Mesh, boundary
 from twinjax.mechanics import fibre_stretch
 
@@ -27,31 +31,42 @@ _WAVES = {
         ("mitral.flow", _LA, "mitral valve"),
     ),
 }
+_INK = "#16181d"
+_ECG_HEIGHT = 3.1  # [inches]
+_COLOURS = matplotlib.colormaps["viridis"]
 _EYE = np.array([-0.15, -1.0, 0.35])  # the half before it is taken away
 
 
 def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None:
-    """Draws the last whole beat's pressure-volume loop, waves in time, and the wall at its ends.
+    """Draws the last whole beat's pressure-volume loop, waves in time, the wall and the ECG.
 
     `steps` are those of a beat. The wall is that of the shapes nearest to end-diastole and
-    end-systole, coloured by the stretch of its fibres from rest. Raises `ValueError` for a file
-    that is no .png, .pdf or .svg.
+    end-systole, coloured by the stretch of its fibres from rest. The ECG is left out of a run that
+    has none. Raises `ValueError` for a file that is no .png, .pdf or .svg.
     """
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"a figure is .png, .pdf or .svg, not '{path.suffix or path.name}'")
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(13, 6.6), layout="constrained")
-        grid = figure.add_gridspec(6, 4, width_ratios=[1.3, 1.25, 0.85, 0.04])
+        height, ecg = 6.6, run.excited
+        whole = height + (0.0 if ecg is None else _ECG_HEIGHT)
+        figure = Figure(figsize=(13, whole), layout="constrained")
+        parts: Any = [figure]
+        if ecg is not None:
+            parts = figure.subfigures(2, 1, height_ratios=(height, _ECG_HEIGHT))
+        grid = parts[0].add_gridspec(6, 4, width_ratios=[1.3, 1.25, 0.85, 0.04])
         last = last_beat(len(run.times), steps) or slice(None)
-        _draw_loop(figure.add_subplot(grid[:, 0]), run, last)
-        _draw_waves([figure.add_subplot(grid[2 * row : 2 * row + 2, 1]) for row in range(3)], run)
-        walls = [figure.add_subplot(grid[3 * row : 3 * row + 3, 2]) for row in range(2)]
-        _draw_walls(walls, figure.add_subplot(grid[1:5, 3]), run, last)
+        draw_loop(parts[0].add_subplot(grid[:, 0]), run, last)
+        _draw_waves([parts[0].add_subplot(grid[2 * row : 2 * row + 2, 1]) for row in range(3)], run)
+        walls = [parts[0].add_subplot(grid[3 * row : 3 * row + 3, 2]) for row in range(2)]
+        _draw_walls(walls, parts[0].add_subplot(grid[1:5, 3]), run, last)
+        if ecg is not None:
+            _draw_ecg(parts[1], ecg)
         figure.savefig(path, dpi=dpi)
 
 
-def _draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
+def draw_loop(axis: Any, run: HeartRun, last: slice, *, numbers: bool = True) -> None:
+    """Pressure over volume, the last beat's filled, and the `numbers` that it amounts to."""
     volume, pressure = (run.waves[f"left_ventricle.{what}"] for what in ("volume", "pressure"))
     axis.plot(volume, pressure, color=_LV, lw=0.8, alpha=0.35)
     axis.plot(volume[last], pressure[last], color=_LV, lw=2.2)
@@ -61,7 +76,7 @@ def _draw_loop(axis: Any, run: HeartRun, last: slice) -> None:
     axis.set_ylim(bottom=min(0.0, float(pressure.min())))
     axis.set_title("pressure-volume loop", fontsize=10, loc="left")
     known = run.scalars
-    if known:
+    if known and numbers:
         lines = (
             f"EDV {known['lv_end_diastolic_volume']:.0f} mL, "
             f"ESV {known['lv_end_systolic_volume']:.0f} mL",
@@ -86,9 +101,68 @@ def _draw_waves(axes: list, run: HeartRun) -> None:
     axes[-1].set_xlabel("time [ms]")
 
 
+def _draw_ecg(part: Any, ecg: Excited) -> None:
+    """The twelve leads of a beat: limbs above, chest below, each row with one scale."""
+    rows = part.subplots(2, 6, sharex=True, sharey="row")
+    for axis, lead, values in zip(rows.ravel(), LEADS, ecg.leads, strict=True):
+        axis.axhline(0.0, color="0.85", lw=0.6)
+        axis.plot(ecg.times, values, color=_INK, lw=1.1)
+        axis.set_title(lead, fontsize=9, loc="left")
+        axis.set_xlim(ecg.times[0], ecg.times[-1])
+    for axis in rows[:, 0]:
+        axis.set_ylabel("mV")
+    for axis in rows[-1]:
+        axis.set_xlabel("time [ms]")
+    part.suptitle(
+        f"ECG of a beat in an unbounded medium, QRS duration {ecg.qrs:.0f} ms", fontsize=10
+    )
+
+
 def _draw_walls(axes: list, scale: Any, run: HeartRun, last: slice) -> None:
     volume, times = run.waves["left_ventricle.volume"][last], run.times[last]
     moments = ((np.argmax(volume), "end-diastole"), (np.argmin(volume), "end-systole"))
+    numbers = [int(np.argmin(np.abs(run.moments - times[at]))) for at, _ in moments]
+    views = seen_walls(run, numbers)
+    for axis, number, (_, name), image in zip(axes, numbers, moments, views.images, strict=True):
+        image.on(axis, views)
+        axis.set_title(f"{name}, {run.moments[number]:.0f} ms", fontsize=10)
+    views.bar(axes[0].figure, scale)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+    """A picture of the wall (row, column, 4) and where it lies [mm]: left, right, down, up."""
+
+    picture: np.ndarray
+    extent: tuple[float, float, float, float]
+
+    def on(self, axis: Any, views: "Views") -> Any:
+        """Draws it, with room for all of the others."""
+        left, right, down, up = np.array([view.extent for view in views.images]).T
+        drawn = axis.imshow(self.picture, origin="lower", extent=self.extent)
+        axis.set_xlim(left.min(), right.max())
+        axis.set_ylim(down.min(), up.max())
+        axis.set_axis_off()
+        return drawn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Views:
+    """Pictures of the wall at several moments, and their common colours."""
+
+    images: list[View]
+    norm: Normalize
+
+    def bar(self, figure: Any, scale: Any) -> None:
+        """The scale of colours, on an axis of its own."""
+        bar = figure.colorbar(matplotlib.cm.ScalarMappable(self.norm, _COLOURS), cax=scale)
+        bar.set_label("stretch of the fibres from rest [1]")
+
+
+def seen_walls(
+    run: HeartRun, numbers: Sequence[int], told: Callable[[int], None] = lambda done: None
+) -> Views:
+    """The wall cut open in some of the shapes of a run; `told` after each how many are done."""
     mesh = run.mesh
     count, rest = len(mesh.points), np.asarray(run.made.wall.elements.points)
     half, keep = _opened(mesh)
@@ -97,29 +171,22 @@ def _draw_walls(axes: list, scale: Any, run: HeartRun, last: slice) -> None:
         facets = np.concatenate([facets[:, [0, 1, 2]], facets[:, [0, 2, 3]]])
     turned = _looking(_EYE / np.linalg.norm(_EYE), np.array([0.0, 0.0, 1.0]))
     seen = []
-    for at, name in moments:
-        number = int(np.argmin(np.abs(run.moments - times[at])))
+    for number in numbers:
         points = run.points[number]
         stretch = np.asarray(fibre_stretch(run.made.wall, jnp.asarray(points - rest)))
         values = _at_corners(run, np.where(keep[:, None], stretch, np.nan))
-        title = f"{name}, {run.moments[number]:.0f} ms"
-        seen.append((title, *rasterised(points[:count] @ turned.T, facets, values), values))
+        seen.append((*rasterised(points[:count] @ turned.T, facets, values), values))
+        told(len(seen))
     known = np.concatenate([values[np.isfinite(values)] for *_, values in seen])
     norm = Normalize(float(known.min()), float(max(known.max(), known.min() + 1e-9)))
-    colours = matplotlib.colormaps["viridis"]
-    extents = np.array([extent for _, _, _, extent, _ in seen])
-    for axis, (title, values, light, extent, _) in zip(axes, seen, strict=True):
+    images = []
+    for values, light, extent, _ in seen:
         image = np.ones((*values.shape, 4))
-        image[..., :3] = colours(norm(np.nan_to_num(values)))[..., :3]
+        image[..., :3] = _COLOURS(norm(np.nan_to_num(values)))[..., :3]
         image[..., :3] *= (0.62 + 0.43 * light)[..., None]
         image[..., 3] = light > 0
-        axis.imshow(np.clip(image, 0, 1), origin="lower", extent=extent)
-        axis.set_xlim(extents[:, 0].min(), extents[:, 1].max())
-        axis.set_ylim(extents[:, 2].min(), extents[:, 3].max())
-        axis.set_title(title, fontsize=10)
-        axis.set_axis_off()
-    bar = axes[0].figure.colorbar(matplotlib.cm.ScalarMappable(norm, colours), cax=scale)
-    bar.set_label("stretch of the fibres from rest [1]")
+        images.append(View(np.clip(image, 0, 1), extent))
+    return Views(images, norm)
 
 
 def _opened(mesh: Mesh) -> tuple[Mesh, np.ndarray]:

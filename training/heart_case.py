@@ -11,6 +11,7 @@ from pydantic import Field, FiniteFloat
 
 from training._toml import Strict, parse, read_text
 from training.case import Quantity, bounded_value
+from training.heart_excitation import EcgTable, Excitation, ExcitationTable, plan_excitation
 from training.mechanics_case import (
     Positive,
     ShapeTable,
@@ -39,7 +40,7 @@ class HeartTable(Strict):
 
     The cell is paced `cell_beats` times at the heart's `rate`. The heart starts relaxed, its
     cavity under the pressure `start`, and does `beats` whole beats in steps of at most `step`
-    [ms]; the wall is activated at `activation` [ms] of each.
+    [ms]; the wall is activated at `activation` [ms] of each, where there is no [excitation].
     """
 
     energy: str = "guccione"
@@ -73,6 +74,8 @@ class HeartCaseFile(Strict):
     circulation: dict[str, Quantity] = Field(default_factory=dict)
     fixed: list[str] = Field(default_factory=list)
     springs: list[SpringTable] = Field(default_factory=list)
+    excitation: ExcitationTable | None = None
+    ecg: EcgTable | None = None
     output: HeartOutputTable = HeartOutputTable()
 
 
@@ -83,6 +86,8 @@ _TABLES = {
     "tension": Quantity,
     "circulation": Quantity,
     "springs": SpringTable,
+    "excitation": ExcitationTable,
+    "ecg": EcgTable,
     "output": HeartOutputTable,
 }
 
@@ -93,7 +98,7 @@ class HeartCase:
 
     `viscosity` [kPa·ms] of the wall; `start` [mmHg]; `tension` and `circulation` have the values
     of the case. A beat of `period` [ms] has `steps` of equal length, and `every` so many of them a
-    shape is kept.
+    shape is kept. Without an `excitation` the wall is activated at once.
     """
 
     table: HeartCaseFile
@@ -101,6 +106,7 @@ class HeartCase:
     viscosity: float
     tension: Land2017
     circulation: ClosedLoop
+    excitation: Excitation | None
     period: float
     start: float
     name: str
@@ -165,6 +171,7 @@ def _checked(table: HeartCaseFile, folder: Path, name: str, text: str) -> HeartC
     period = float(convert(1 / convert(rate, "bpm", "Hz"), "s", "ms"))
     if heart.activation >= period:
         raise ValueError(f"heart.activation: {heart.activation:g} ms is after the beat's end")
+    excitation = plan_excitation(table.excitation, table.ecg, heart.activation, period)
     if output.every > period:
         raise ValueError(f"output.every: {output.every:g} ms is longer than a beat, {period:g} ms")
     known = known_parameters(heart.energy) | {"viscosity": VISCOSITY}
@@ -181,8 +188,9 @@ def _checked(table: HeartCaseFile, folder: Path, name: str, text: str) -> HeartC
         folder,
     )
     tension = _changed("[tension]", Land2017(), table.tension)
+    circulation = _circulation(table, rate)
     return HeartCase(
-        table, wall, viscosity, tension, _circulation(table, rate), period, start, name, text
+        table, wall, viscosity, tension, circulation, excitation, period, start, name, text
     )
 
 

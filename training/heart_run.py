@@ -1,33 +1,32 @@
-"""A case of a beating heart from file to file: its steps, what they amount to, its HDF5."""
+"""A case of a beating heart: its steps, and what they amount to."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import h5py
 import jax.numpy as jnp
 import numpy as np
 
 from training._heart_chunks import FINEST, Kept, Means, onward, resumed, save
+from training._heart_ecg import Excited, duration_of, excite, excited_of, front_mesh
 from training._mechanics_wall import Made, make_wall
 from training._parts import Parts
-from training.datasets import USE, versions
+from training.datasets import versions
 from training.heart_case import HeartCase
 from training.mechanics_run import DIRECTIONS
 from twinjax import RESULTS
 from twinjax.cells import DEFAULT, MODELS, beat_grid, pace
-from twinjax.geometry import SEGMENTS, Mesh
+from twinjax.geometry import Mesh
 from twinjax.heart import CalciumTransient, HeartState, WholeHeart
 from twinjax.mechanics import Wall, segment_strain
 from twinjax.observables import WAVEFORMS
 from twinjax.units import convert
 
 Progress = Callable[[str, int, int], None]
-_START = 800_000  # the part with calcium and the filled heart
-_MEANS = {"fibre_stretch": "1", "tension": "kPa"}
+_START = 800_000  # the part with what the cell gives
+_FRONT = 800_001  # the part with activation and ECG
+MEANS = {"fibre_stretch": "1", "tension": "kPa"}
 _BASE = 0.95  # of the program and its compiled code [GB]
 # name -> unit, in the order in which they are shown
 SCALARS = {
@@ -53,10 +52,12 @@ class HeartRun:
     and active `tension` [kPa]. Shapes of the wall, at `moments` (shape) [ms]: `points` (shape,
     node, 3) [mm] and `strain` (shape, direction, 17), Green's from rest, if there are segments.
     `scalars` of the last whole beat, with the units of `SCALARS`; empty if there is none.
-    `failure` is the sentence on why it ended before its end, or nothing.
+    `excited` has activation and ECG of a beat, unless the wall is activated at once. `failure` is
+    the sentence on why it ended before its end, or nothing.
     """
 
     made: Made
+    excited: Excited | None
     times: np.ndarray
     waves: dict[str, np.ndarray]
     means: dict[str, np.ndarray]
@@ -67,6 +68,11 @@ class HeartRun:
     stats: dict[str, float]
     failure: str | None
     seconds: float
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is told along."""
+        return self.made.notes + (() if self.excited is None else (self.excited.note,))
 
     @property
     def mesh(self) -> Mesh:
@@ -80,9 +86,11 @@ class HeartRun:
 
 
 def build_heart(case: HeartCase) -> Made:
-    """The wall of a case. Raises `ValueError` for a geometry that is none."""
+    """The wall of a case. Raises `ValueError` for a geometry that is none, or excited outside."""
     try:
-        return make_wall(case.wall, case.viscosity)
+        made = make_wall(case.wall, case.viscosity)
+        front_mesh(case)
+        return made
     except ValueError as error:
         raise ValueError(f"{case.name}: {error}") from None
 
@@ -124,7 +132,9 @@ def run_heart_case(
         plan = {"case": case.sha256, "versions": versions(), "kind": "heart"}
         parts = Parts(output, plan, resume=True)
     try:
-        heart, kept = _heart(case, made, parts, told), Kept()
+        cell = _cell(case, parts, told)
+        excited = _excited(case, made, cell, parts, told)
+        heart, kept = _heart(case, made, cell, excited), Kept()
         state, number = resumed(heart, parts, kept)
         if state is None:
             told("filling", 0, 1)
@@ -168,22 +178,48 @@ def run_heart_case(
             save(parts, number, state, kept, seconds, kept.last())
         number += 1
     told("heart [ms]", end, end)
-    return _assembled(case, made, kept, done, failure, spent + time.perf_counter() - began)
+    seconds = spent + time.perf_counter() - began
+    return _assembled(case, made, excited, kept, done, failure, seconds)
 
 
-def _heart(case: HeartCase, made: Made, parts: Parts | None, told: Progress) -> WholeHeart:
-    """The heart with the calcium of its cell, which is paced once."""
+def _cell(case: HeartCase, parts: Parts | None, told: Progress) -> dict[str, np.ndarray]:
+    """Calcium of the cell, which is paced once, and how long its action potential lasts."""
     if parts is not None and parts.has(_START):
-        kept = parts.load(_START)
-    else:
-        kept = _calcium(case, told)
-        if parts is not None:
-            parts.save(_START, kept)
+        return parts.load(_START)
+    kept = _calcium(case, told)
+    if parts is not None:
+        parts.save(_START, kept)
+    return kept
+
+
+def _excited(
+    case: HeartCase,
+    made: Made,
+    cell: dict[str, np.ndarray],
+    parts: Parts | None,
+    told: Progress,
+) -> Excited | None:
+    """The front and its ECG, which are the same in every beat."""
+    if case.excitation is None:
+        return None
+    if parts is not None and parts.has(_FRONT):
+        return excited_of(parts.load(_FRONT))
+    told("excitation and ECG", 0, 1)
+    duration = float(cell["duration"])
+    found = excite(case, made, duration if np.isfinite(duration) else None)
+    if parts is not None and found is not None:
+        parts.save(_FRONT, found.arrays())
+    return found
+
+
+def _heart(
+    case: HeartCase, made: Made, cell: dict[str, np.ndarray], excited: Excited | None = None
+) -> WholeHeart:
     return WholeHeart(
         wall=made.wall,
         tension=case.tension,
-        calcium=CalciumTransient(kept["times"], kept["values"], case.period),
-        activation=case.table.heart.activation,
+        calcium=CalciumTransient(cell["times"], cell["values"], case.period),
+        activation=case.table.heart.activation if excited is None else excited.activation,
         circulation=case.circulation,
     )
 
@@ -203,9 +239,14 @@ def _calcium(case: HeartCase, told: Progress) -> dict[str, np.ndarray]:
                 "take another cell or another rate"
             )
     assert seen is not None
+    times, values = np.asarray(seen.times), np.asarray(seen.observations["cai"])
+    duration = duration_of(times, np.asarray(seen.observations["v"]))
     # The last value is the first of the next beat.
-    times, values = np.asarray(seen.times)[:-1], np.asarray(seen.observations["cai"])[:-1]
-    return {"times": times, "values": values}
+    return {
+        "times": times[:-1],
+        "values": values[:-1],
+        "duration": np.array(np.nan if duration is None else duration),
+    }
 
 
 def _filled(case: HeartCase, heart: WholeHeart) -> HeartState:
@@ -229,7 +270,13 @@ def _failure(case: HeartCase, code: int, reached: float) -> str:
 
 
 def _assembled(
-    case: HeartCase, made: Made, kept: Kept, done: int, failure: str | None, seconds: float
+    case: HeartCase,
+    made: Made,
+    excited: Excited | None,
+    kept: Kept,
+    done: int,
+    failure: str | None,
+    seconds: float,
 ) -> HeartRun:
     rows = {k: np.concatenate([row[k] for row in kept.rows]) for k in kept.rows[0]}
     # A run that fails at once after a shape was kept has it twice.
@@ -242,9 +289,10 @@ def _assembled(
     waves = {name: rows[name] for name in WAVEFORMS}
     return HeartRun(
         made,
+        excited,
         case.step * np.arange(done + 1),
         waves,
-        {name: rows[name] for name in _MEANS},
+        {name: rows[name] for name in MEANS},
         np.array(kept.moments)[fresh],
         np.asarray(made.wall.elements.points)[None] + moved,
         strain,
@@ -288,59 +336,3 @@ def scalars_of(waves: dict[str, np.ndarray], step: float, steps: int) -> dict[st
         "lv_volume_gained": volume[-1] - volume[0],
     }
     return {name: float(found[name]) for name in SCALARS}
-
-
-def write_heart_run(run: HeartRun, case: HeartCase, path: Path) -> None:
-    """Writes an HDF5 file of the kind `heart`: every dataset has its unit."""
-    wall = run.made.wall
-    elements = wall.elements
-    provenance = {
-        "case": case.text,
-        "versions": versions(),
-        "context_of_use": USE,
-        "notes": list(run.made.notes),
-        "wall_s": run.seconds,
-        "failure": run.failure,
-    }
-    with h5py.File(path, "w") as file:
-        file.attrs["twinjax_kind"] = "heart"
-        file.attrs["format"] = 1
-        file.attrs["energy"] = case.table.heart.energy
-        file.attrs["cell"] = case.table.heart.cell
-        file.attrs["complete"] = run.failure is None
-        file.attrs["provenance"] = json.dumps(provenance)
-
-        def put(name: str, values: Any, unit: str) -> None:
-            file.create_dataset(name, data=values, compression="gzip" if np.ndim(values) else None)
-            file[name].attrs["unit"] = unit
-
-        put("time", run.times, "ms")
-        for name, wave in run.waves.items():
-            put(f"waveforms/{name}", wave, WAVEFORMS[name].unit)
-        for name, unit in _MEANS.items():
-            put(f"wall/{name}", run.means[name], unit)
-        file.create_group("scalars", track_order=True)
-        for name, value in run.scalars.items():
-            put(f"scalars/{name}", value, SCALARS[name])
-        put("mesh/points", np.asarray(elements.points), "mm")
-        put("mesh/cells", np.asarray(elements.cells), "1")
-        put("mesh/facets", elements.facets, "1")
-        put("mesh/facet_tags", elements.facet_tags, "1")
-        put("mesh/fibres", np.asarray(wall.frames[..., 0]), "1")
-        put("shapes/time", run.moments, "ms")
-        put("shapes/points", run.points, "mm")
-        if run.strain is not None:
-            for number, name in enumerate(DIRECTIONS):
-                put(f"strain/{name}", run.strain[:, number], "1")
-            file["strain"].attrs["segments"] = json.dumps(list(SEGMENTS.values()))
-            file["strain"].attrs["measure"] = "Green's, from the wall at rest, at shapes/time"
-
-
-def write_heart_series(run: HeartRun, path: Path) -> None:
-    """The shapes for ParaView, with displacements from rest; times in ms."""
-    from twinjax.io import write_series
-
-    elements = run.made.wall.elements
-    moved = run.points - np.asarray(elements.points)[None]
-    cells = np.asarray(elements.cells)
-    write_series(path, run.moments, run.points, cells, point_data={"displacement": moved})

@@ -13,10 +13,12 @@ from tests._kill import kill_while
 from tests._pages import blocks
 from training import _heart_chunks, heart_run
 from training._heart_chunks import Means, _unfilled, onward
+from training._heart_ecg import Excited, _typical, duration_of, front_mesh
 from training.cli import main
 from training.heart_case import load_heart_case, parse_heart_case
 from training.heart_run import (
     SCALARS,
+    _cell,
     _heart,
     build_heart,
     outlook,
@@ -24,6 +26,7 @@ from training.heart_run import (
     scalars_of,
 )
 from twinjax import RESULTS, Solution
+from twinjax.electro import LEADS
 from twinjax.heart import beat
 from twinjax.observables import WAVEFORMS
 
@@ -70,6 +73,32 @@ septum = [-1.0, 0.0, 0.0]
 """
 
 
+EXCITED = (
+    SMALL
+    + """
+[excitation]
+at = [[-20.0, 0.0, -10.0], [20.0, -5.0, -15.0]]
+onsets = [0.0, 5.0]
+spacing = 12.0
+velocity_fibre = {value = 60.0, unit = "cm/s"}
+
+[ecg]
+apd = {mean = 250.0, transmural = -40.0}
+
+[ecg.electrodes]
+RA = [-121.0, -57.0, 265.0]
+LA = [236.0, -55.0, -9.0]
+LL = [-45.0, 171.0, -175.0]
+V1 = [-86.0, -51.0, -15.0]
+V2 = [-42.0, -53.0, -52.0]
+V3 = [-10.0, -38.0, -102.0]
+V4 = [34.0, 1.0, -123.0]
+V5 = [82.0, 28.0, -116.0]
+V6 = [116.0, 60.0, -89.0]
+"""
+)
+
+
 def simulate(capsys, folder, text, *options):
     """The exit code and what was printed of a case."""
     case = folder / "case.toml"
@@ -104,7 +133,7 @@ def test_a_killed_run_goes_on_and_is_what_the_library_does(tmp_path, capsys, mon
 
     case = load_heart_case(case_file)
     made = build_heart(case)
-    heart = _heart(case, made, None, lambda *_: None)
+    heart = _heart(case, made, _cell(case, None, lambda *_: None))
     np.testing.assert_allclose(heart.circulation.mitral.open_resistance, 0.008)
     np.testing.assert_allclose(heart.tension.ca50, 0.6)
     whole = beat(heart, start=heart.filled(8.0), step=10.0, steps=50)
@@ -162,12 +191,163 @@ def toy(limit, value=1.0):
 def flat(monkeypatch):
     """The calcium of no cell: a heart is made at once."""
     kept = {"times": np.array([0.0, 50.0]), "values": np.array([1e-4, 5e-4])}
+    kept["duration"] = np.array(270.0)
     monkeypatch.setattr(heart_run, "_calcium", lambda *_: kept)
+
+
+@pytest.fixture
+def still(flat, monkeypatch):
+    """Beats of a wall that stays as it is: nothing is solved."""
+    monkeypatch.setattr(_heart_chunks, "beat", toy(10.0))
+    monkeypatch.setattr(heart_run, "_filled", lambda case, heart: _unfilled(heart))
+
+
+def test_a_front_excites_the_wall_and_draws_an_ecg(still, tmp_path, capsys):
+    output, film = tmp_path / "beat.h5", tmp_path / "beat.gif"
+    options = ["-o", str(output), "--plot", str(tmp_path / "beat.png"), "--film", str(film)]
+    options += ["--vtu", str(tmp_path / "beat.pvd"), "--json"]
+    code, out, _ = simulate(capsys, tmp_path, EXCITED, *options)
+    assert code == 0
+    told = json.loads(out)
+    with h5py.File(output) as file:
+        values, times = file["ecg/values"][:], file["ecg/time"][:]
+        assert file["ecg/values"].attrs["unit"] == "mV"
+        assert file["ecg/electrodes"].attrs["unit"] == "mm"
+        assert json.loads(file["ecg/values"].attrs["leads"]) == list(LEADS)
+        np.testing.assert_array_equal(file["ecg/electrodes"][3], [-86, -51, -15])
+        np.testing.assert_array_equal(file["ecg/apd"], [250, -40, 0, 0, 0])
+        qrs, activation = float(file["ecg/qrs_duration"][()]), file["mesh/activation"][:]
+        points = file["mesh/points"][:]
+    assert values.shape == (12, len(times)) == (12, 501)
+    assert np.isfinite(values).all()
+    assert np.abs(values).max(axis=1).min() > 1e-3
+    np.testing.assert_allclose(values[:, times < 5], 0, atol=1e-3)  # before the front starts
+    np.testing.assert_allclose(values[0] + values[2], values[1], atol=1e-12)  # Einthoven's law
+    assert np.abs(values[:, (times > 200) & (times < 400)]).max() > 0.02  # repolarisation
+    # The front starts at heart.activation, in the septum, and QRS lasts about as long as it does.
+    assert 20 <= activation.min() < 40
+    assert points[np.argmin(activation), 0] < 0
+    assert 0.7 < qrs / np.ptp(activation) < 1.5
+    assert told["qrs_duration [ms]"] == qrs
+    assert "electrodes: those of the case" in told["notes"]
+    assert film.read_bytes()[:6] == b"GIF89a"
+    assert (tmp_path / "beat.png").stat().st_size > 10_000
+    assert "activation" in (tmp_path / "beat_1.vtu").read_bytes().decode("latin-1")
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(SystemExit):
+        main(["info", str(output)])
+    shown = capsys.readouterr().out
+    assert f"QRS duration [ms]: {qrs}" in shown
+    assert "I, II, III, aVR, aVL, aVF, V1, V2, V3, V4, V5, V6" in shown
+
+
+def test_what_excites_the_wall_is_kept(still, tmp_path, monkeypatch):
+    case, output, calls = parse_heart_case(EXCITED), tmp_path / "beat.h5", []
+    made = build_heart(case)
+    nodes, places = len(made.wall.elements.points), made.wall.frames.shape[:2]
+    known = Excited(
+        np.full(places, 30.0),
+        np.full(nodes, 30.0),
+        np.arange(501.0),
+        np.zeros((12, 501)),
+        np.zeros((9, 3)),
+        np.zeros(5),
+        80.0,
+        "a note",
+    )
+
+    def excite(case, made, duration):
+        calls.append(duration)
+        return known
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(heart_run, "excite", excite)
+    monkeypatch.setattr(_heart_chunks, "beat", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_heart_case(case, output)
+    monkeypatch.setattr(_heart_chunks, "beat", toy(10.0))
+    run = run_heart_case(case, output)
+    assert calls == [270.0]
+    assert (run.excited.qrs, run.notes[-1]) == (80.0, "a note")
+    heart = _heart(case, made, _cell(case, None, lambda *_: None), run.excited)
+    np.testing.assert_array_equal(heart.activation, known.activation)
+
+
+def test_an_ecg_needs_a_front(tmp_path, capsys):
+    text = SMALL + "\n[ecg]\napd = {mean = 250.0}\n"
+    code, _, said = simulate(capsys, tmp_path, text, "-o", str(tmp_path / "beat.h5"))
+    assert code == 2
+    assert "[ecg] needs [excitation]: a wall that is activated at once has no QRS complex" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
+
+
+def test_action_potentials_that_outlast_the_beat_leave_nothing(flat, tmp_path, capsys):
+    text = EXCITED.replace("mean = 250.0", "mean = 450.0")
+    code, _, said = simulate(capsys, tmp_path, text, "-o", str(tmp_path / "beat.h5"))
+    assert code == 2
+    assert "case.toml: ecg.apd: the wall is activated from" in said
+    assert "ms, which is not within a beat of 500 ms" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
+
+
+def test_a_film_is_never_half_written(still, tmp_path, capsys, monkeypatch):
+    film, frames = tmp_path / "beat.gif", []
+    film.write_bytes(b"the film of before")
+
+    def grab(self, **_):
+        frames.append(1)
+        if len(frames) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("matplotlib.animation.PillowWriter.grab_frame", grab)
+    code, _, _ = simulate(capsys, tmp_path, SMALL, "--film", str(film))
+    assert code != 0
+    assert film.read_bytes() == b"the film of before"
+    assert {path.name for path in tmp_path.iterdir()} == {"case.toml", "beat.gif"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("beat.mp4", SMALL, "'beat.mp4' is none of .gif"),
+        ("no/beat.gif", SMALL, "there is no folder"),
+        ("beat.gif", "[model]\nname = 'closed-loop'", "no table [heart]: --film is for this"),
+    ],
+)
+def test_a_film_that_cannot_be_is_refused(tmp_path, capsys, name, text, sentence):
+    code, _, said = simulate(capsys, tmp_path, text, "--film", str(tmp_path / name))
+    assert code == 2
+    assert sentence in said
+    assert [path.name for path in tmp_path.iterdir()] == ["case.toml"]
+
+
+def test_how_long_an_action_potential_lasts():
+    times = np.array([0.0, 10.0, 12.0, 112.0, 212.0])
+    v = np.array([-80.0, -80.0, 20.0, 20.0, -80.0])
+    assert duration_of(times, v) == pytest.approx(112 + 75 - 10)  # a quarter is left, from its rise
+    assert duration_of(times[:4], v[:4]) is None
+
+
+def test_typical_electrodes_are_on_the_side_of_the_septum():
+    """V1 is nearest to the right ventricle, wherever that would be."""
+    septum = np.array([-0.6, 0.8, 0.0])
+    bare = EXCITED[: EXCITED.index("[ecg.electrodes]")]
+    told = bare.replace("[-1.0, 0.0, 0.0]", str(septum.tolist()))
+    case = parse_heart_case(told)
+    assert case.excitation.electrodes is None
+    places = _typical(front_mesh(case), case.wall.septum)
+    across = places[:, :2] - places[:, :2].mean(axis=0)
+    assert (across[3] - across[8]) @ septum[:2] > 100  # from V6 to V1
+    usual = _typical(front_mesh(case), None)
+    lengths = [np.linalg.norm(some - some[0], axis=1) for some in (places, usual)]
+    np.testing.assert_allclose(*lengths, rtol=0.05)
 
 
 def test_steps_without_a_balance_are_divided(flat, monkeypatch):
     case = parse_heart_case(SMALL)
-    heart = _heart(case, build_heart(case), None, lambda *_: None)
+    heart = _heart(case, build_heart(case), _cell(case, None, lambda *_: None))
     begin = _unfilled(heart)
 
     def ended(run):
@@ -297,12 +477,26 @@ def test_the_page_shows_the_packaged_case():
         ('surface = "epi"', 'surface = "epy"', "unknown surface 'epy'; did you mean 'epi'"),
         ("rings = 2", "rings = 2\nendo = [40.0, 60.0]", "case.toml is not TOML"),
         ("endo = [22.0, 54.0]", "endo = [40.0, 54.0]", "a wall needs 0 < endo < epi"),
+        ("spacing = 12.0", "spacings = 12.0", "unknown key 'spacings'; did you mean 'spacing'"),
+        ("spacing = 12.0", "spacing = -1.0", "excitation.spacing: input should be greater than 0"),
+        ("-20.0, 0.0, -10.0", "-20.0, 0.0", "excitation.at: point 1 has 2 coordinates; valid: th"),
+        ("-20.0, 0.0, -10.0", "0.0, 0.0, 0.0", "excitation.at: (0, 0, 0) mm lies outside the wa"),
+        ("[0.0, 5.0]", "[0.0]", "excitation.onsets: 1 onsets for 2 points; valid: one number, or"),
+        ("[0.0, 5.0]", "[0.0, 490.0]", "excitation.onsets: 510 ms is after the beat's end at 500"),
+        ("[0.0, 5.0]", "[0.0, -5.0]", "excitation.onsets: -5 ms; valid: 0 or more, after heart"),
+        ('60.0, unit = "cm/s"', '60.0, unit = "m/s"', "velocity_fibre = 60 m/s is outside its bo"),
+        ('60.0, unit = "cm/s"', '60.0, unit = "ms"', "velocity_fibre:"),
+        ("transmural = -40", "transmurl = -40", "unknown part of durations 'transmurl'; did you "),
+        ("V6 = [", "V7 = [", "unknown electrode 'V7'; did you mean"),
+        ("V6 = [116.0, 60.0, -89.0]\n", "", "ecg.electrodes: no place of V6; the twelve leads ne"),
+        ("V6 = [116.0, 60.0, -89.0]", "V6 = [1.0]", "ecg.electrodes: V6 has 1 coordinates; valid"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_case_is_one_sentence(tmp_path, capsys, old, new, sentence):
-    assert old in SMALL
+def test_a_mistake_in_a_case_is_one_sentence(flat, tmp_path, capsys, old, new, sentence):
+    text = SMALL if old in SMALL else EXCITED
+    assert old in text
     output = tmp_path / "beat.h5"
-    code, out, said = simulate(capsys, tmp_path, SMALL.replace(old, new, 1), "-o", str(output))
+    code, out, said = simulate(capsys, tmp_path, text.replace(old, new, 1), "-o", str(output))
     assert code == 2
     assert sentence in said
     assert said.startswith("twinjax: ")

@@ -109,6 +109,12 @@ def _hdf5(path: Path) -> dict[str, Any]:
                     "time": f"{file['time'][-1]:g} ms",
                     "shapes": file["shapes/time"].shape[0],
                 }
+                if "ecg" in file:
+                    told["ECG"] = {
+                        "leads": ", ".join(json.loads(file["ecg/values"].attrs["leads"])),
+                        "QRS duration [ms]": float(file["ecg/qrs_duration"][()]),
+                        "largest deflection [mV]": float(f"{abs(file['ecg/values'][:]).max():.4g}"),
+                    }
                 told["last beat"] = {
                     f"{name} [{item.attrs['unit']}]": float(f"{item[()]:.4g}")
                     for name, item in file["scalars"].items()

@@ -27,6 +27,7 @@ def simulate(
         Path | None,
         typer.Option(help="for ParaView: times and potentials (.vtu), or shapes (.pvd and .vtu)"),
     ] = None,
+    film: Annotated[Path | None, typer.Option(help="of a beating heart, a moving .gif")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Run a case: a circulation's periodic beat, activation, a wall under load, a beating heart.
@@ -37,6 +38,8 @@ def simulate(
     from training._toml import has_table, read_text
 
     text = read_text(case)
+    if film is not None and not has_table(text, "heart"):
+        raise ValueError(f"{case} has no table [heart]: --film is for this")
     if has_table(text, "tissue"):
         _tissue(case, output, plot, vtu, as_json)
         return
@@ -44,7 +47,7 @@ def simulate(
         _mechanics(case, output, plot, vtu, as_json)
         return
     if has_table(text, "heart"):
-        _heart(case, output, plot, vtu, as_json)
+        _heart(case, output, plot, vtu, film, as_json)
         return
     if vtu is not None:
         raise ValueError(
@@ -79,13 +82,17 @@ def _tissue(
 
 
 def _check_files(
-    output: Path | None, plot: Path | None, vtu: Path | None, shapes: tuple[str, ...]
+    output: Path | None,
+    plot: Path | None,
+    vtu: Path | None,
+    shapes: tuple[str, ...],
+    film: Path | None = None,
 ) -> None:
     """What cannot be written is told before anything is run."""
-    for path, kinds in ((plot, (".png", ".pdf", ".svg")), (vtu, shapes)):
+    for path, kinds in ((plot, (".png", ".pdf", ".svg")), (vtu, shapes), (film, (".gif",))):
         if path is not None and path.suffix.lower() not in kinds:
             raise ValueError(f"'{path.name}' is none of {', '.join(kinds)}")
-    for path in (output, plot, vtu):
+    for path in (output, plot, vtu, film):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"there is no folder {path.absolute().parent} to write {path.name} in")
 
@@ -163,37 +170,41 @@ def _wall_summary(run: "MechanicsRun") -> dict[str, float]:
 
 
 def _heart(
-    case: Path, output: Path | None, plot: Path | None, vtu: Path | None, as_json: bool
+    case: Path,
+    output: Path | None,
+    plot: Path | None,
+    vtu: Path | None,
+    film: Path | None,
+    as_json: bool,
 ) -> None:
     from training._heart_figure import draw_heart
+    from training._heart_file import write_heart_run, write_heart_series
+    from training._heart_film import draw_film
     from training.heart_case import load_heart_case
-    from training.heart_run import (
-        SCALARS,
-        build_heart,
-        outlook,
-        run_heart_case,
-        write_heart_run,
-        write_heart_series,
-    )
+    from training.heart_run import SCALARS, build_heart, outlook, run_heart_case
 
     loaded = load_heart_case(case)
-    _check_files(output, plot, vtu, (".pvd",))
+    _check_files(output, plot, vtu, (".pvd",), film)
     made = build_heart(loaded)
     if not as_json:
         Console(stderr=True, soft_wrap=True, highlight=False).print(outlook(loaded, made))
     with progress_bar(quiet=as_json) as update:
         run = run_heart_case(loaded, output, update, made)
-    files = _written(
-        (output, lambda path: write_heart_run(run, loaded, path)),
-        (vtu, lambda path: write_heart_series(run, path)),
-        (plot, lambda path: draw_heart(run, loaded.steps, path)),
-    )
+        files = _written(
+            (output, lambda path: write_heart_run(run, loaded, path)),
+            (vtu, lambda path: write_heart_series(run, path)),
+            (plot, lambda path: draw_heart(run, loaded.steps, path)),
+            (film, lambda path: draw_film(run, loaded.steps, path, update)),
+        )
     if run.failure is not None:
         reached = ", ".join(str(file) for file in files)
         raise ValueError(run.failure + (f"; what was reached is in {reached}" if reached else ""))
     told = {f"{name} [{SCALARS[name]}]": value for name, value in run.scalars.items()}
+    if run.excited is not None:
+        told["qrs_duration [ms]"] = run.excited.qrs
+        told["largest ECG deflection [mV]"] = float(abs(run.excited.leads).max())
     told |= run.stats | {"wall time [s]": run.seconds}
-    _tell(f"heart: {case}", told, made.notes, files, as_json)
+    _tell(f"heart: {case}", told, run.notes, files, as_json)
 
 
 def _figures(run: "TissueRun", plot: Path, equation: str) -> list[Path]:
