@@ -17,7 +17,7 @@ from scipy.ndimage import map_coordinates, spline_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
-from twinjax.geometry import Mesh, Surface, boundary, coarsened, replace, within
+from twinjax.geometry import Mesh, Surface, areas, boundary, coarsened, replace, within
 from twinjax.io import GuidePoints
 from twinjax.units import factor
 
@@ -26,8 +26,9 @@ THINNEST = 4.0  # mm, of the left ventricle's wall, where contours of two images
 ABOVE = 25.0  # mm, by which contours that are open at the valves go on beyond them
 GAP = 12.0  # mm, between the ends of a contour that is open
 REACH = 12.0  # mm, beyond which distances to a polygon say nothing
-LATTICE, SAMPLES, GRID = 2.0, 5.0, 3.0  # mm: of the mesh, in the images, for volumes
+LATTICE, SAMPLES, GRID = 2.5, 5.0, 3.0  # mm: of the mesh, in the images, for volumes
 SMOOTHING = 0.3  # of the radial functions, against images that disagree
+_ROUNDS, _FADES = 4, 8.0  # corrections of the volumes, and the depth [mm] at which they end
 LV, RV, OUTER = "left cavity", "right cavity", "left ventricle with septum"
 Level = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
 
@@ -176,10 +177,16 @@ def _share(level: np.ndarray) -> np.ndarray:
     return np.clip(0.5 - level / GRID, 0.0, 1.0)
 
 
-def wall(heart: Ventricles, normal: np.ndarray, height: float, spacing: float) -> Mesh:
+def wall(
+    heart: Ventricles,
+    normal: np.ndarray,
+    height: float,
+    spacing: float,
+    volumes: tuple[float, float],
+) -> Mesh:
     """Tetrahedra [mm] below the plane, which becomes z = 0, with edges of about `spacing` [mm].
 
-    Surfaces are tagged; regions are 1, the left ventricle with the septum, and 2, the free wall of
+    Its cavities hold the `volumes` [mL]. Surfaces are tagged; regions are 1, the left ventricle with the septum, and 2, the free wall of
     the right one, whose thickness is assumed.
     """
     tilt = np.array([[normal[2], 0.0, normal[0]], [0.0, 1.0, 0.0], [-normal[0], 0.0, normal[2]]])
@@ -209,9 +216,45 @@ def wall(heart: Ventricles, normal: np.ndarray, height: float, spacing: float) -
     ]
     found[(np.abs(corners[:, :, 2]) < 1e-6).all(axis=1)] = Surface.BASE
     mesh = coarsened(replace(mesh, facets=facets, facet_tags=found), spacing)
+    mesh = _filled_up(mesh, distance, volumes)
     centres = mesh.centres()
     inner = np.minimum(distance[OUTER](centres), distance[LV](centres) - THINNEST)
     return replace(mesh, regions=np.where(inner < 0.5, 1, 2))
+
+
+def cavities(mesh: Mesh) -> Float[np.ndarray, "2"]:
+    """What the left and the right cavity hold below the base, which lies in z = 0 [mL]."""
+    held = []
+    for surface in (Surface.LV_ENDO, Surface.RV_ENDO):
+        facets = mesh.facets[mesh.facet_tags == surface]
+        normal, middle = areas(mesh.points, facets), mesh.points[facets].mean(axis=1)
+        held.append(-float((normal * middle).sum()) / 3 * factor("mm3", "mL"))
+    return np.array(held)
+
+
+def _filled_up(mesh: Mesh, distance: dict[str, Level], volumes: tuple[float, float]) -> Mesh:
+    """Endocardia moved outwards: chords of a coarse mesh cut off some of the cavities.
+
+    The right free wall goes along; through the left wall the motion ends at its outside.
+    """
+    for _ in range(_ROUNDS):
+        off, points = np.asarray(volumes) - cavities(mesh), mesh.points
+        moved = np.zeros_like(points)
+        for body, surface, thick, missing in (
+            (LV, Surface.LV_ENDO, 0.0, off[0]),
+            (RV, Surface.RV_ENDO, RIGHT_WALL, off[1]),
+        ):
+            facets = mesh.facets[mesh.facet_tags == surface]
+            area = np.linalg.norm(areas(points, facets), axis=1).sum()
+            level = distance[body]
+            fades = np.clip(1 - (level(points) - thick) / _FADES, 0.0, 1.0)
+            slope = np.stack(
+                [level(points + step) - level(points - step) for step in 0.5 * np.eye(3)], axis=1
+            )
+            moved += missing * factor("mL", "mm3") / area * fades[:, None] * slope
+        moved[np.abs(points[:, 2]) < 1e-6, 2] = 0.0
+        mesh = replace(mesh, points=points + moved)
+    return mesh
 
 
 def _distance(level: Level, low: np.ndarray, high: np.ndarray) -> Level:
