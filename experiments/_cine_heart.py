@@ -19,7 +19,7 @@ from ._biventricle import axes
 from ._cine_lumped import CHAMBERS
 
 T_REF, RIGHT, CA50 = 220.0, 1.0, 0.5  # kPa, of the right one's to the left one's, µM
-STIFFNESS, ACTIVATED = 0.5, 15.0  # kPa, ms
+STIFFNESS, ACTIVATED = 1.0, 15.0  # kPa, ms
 # SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
 FREE = {
     "tension": 0.3,
