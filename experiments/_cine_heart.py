@@ -1,6 +1,5 @@
 """Both ventricles of a person in the closed loop, in coordinates z of broad priors."""
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -18,8 +17,8 @@ from twinjax.units import factor
 from ._biventricle import axes
 from ._cine_lumped import CHAMBERS
 
-T_REF, RIGHT, CA50 = 220.0, 1.0, 0.5  # kPa, of the right one's to the left one's, µM
-STIFFNESS, ACTIVATED = 1.0, 15.0  # kPa, ms
+T_REF, RIGHT, CA50 = 220.0, 1.0, 0.6  # kPa, of the right one's to the left one's, µM
+STIFFNESS, ACTIVATED = 1.0, 0.0  # kPa, ms
 # SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
 FREE = {
     "tension": 0.3,
@@ -27,20 +26,22 @@ FREE = {
     "ca50": 0.2,
     "calcium duration": 0.2,
     "crossbridge speed": 0.4,
+    "troponin speed": 0.4,
     "stiffness": 0.4,
-    "activation": 10.0,
+    "activation": 15.0,
     "systemic_arteries.resistance": 0.3,
     "systemic_arteries.compliance": 0.3,
     "pulmonary_arteries.resistance": 0.5,
-    "pulmonary_arteries.compliance": 0.4,
     "stressed_volume": 0.15,
-    "left_atrium.active_elastance": 0.4,
-    "left_atrium.passive_elastance": 0.35,
-    "right_atrium.active_elastance": 0.4,
-    "right_atrium.passive_elastance": 0.35,
+    "atrial elastances": 0.35,
 }
 NAMES = tuple(FREE)
 SPEEDS = ("k_u", "k_uw", "k_ws")  # of the sarcomere, which one factor scales
+ATRIA = tuple(
+    f"{side}_atrium.{kind}_elastance"
+    for side in ("left", "right")
+    for kind in ("active", "passive")
+)
 
 
 class CineHeart(eqx.Module):
@@ -86,10 +87,20 @@ class CineHeart(eqx.Module):
             parts = [_leaf(h.circulation, name) for name in loops]
             speeds = [getattr(h.tension, name) for name in SPEEDS]
             moved = [h.tension.t_ref, h.tension.ca50, h.calcium.times]
-            return [*parts, *speeds, *moved, h.wall.energy.stiffness, h.activation]
+            parts += [_leaf(h.circulation, name) for name in ATRIA]
+            return [
+                *parts,
+                *speeds,
+                h.tension.k_trpn,
+                *moved,
+                h.wall.energy.stiffness,
+                h.activation,
+            ]
 
         values = [_leaf(heart.circulation, name) * grown[name] for name in loops]
+        values += [_leaf(heart.circulation, name) * grown["atrial elastances"] for name in ATRIA]
         values += [getattr(heart.tension, name) * speed for name in SPEEDS]
+        values += [heart.tension.k_trpn * grown["troponin speed"]]
         values += [t_ref, heart.tension.ca50 * grown["ca50"], heart.calcium.times * lasts]
         values += [heart.wall.energy.stiffness * grown["stiffness"]]
         values += [heart.activation + by["activation"]]

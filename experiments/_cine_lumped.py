@@ -67,7 +67,9 @@ class Seen:
         self, times: Any, volumes: Float[Array, "2 time"], arterial: Float[Array, " time"]
     ) -> Float[Array, " d"]:
         """The same numbers of a beat whose waveforms are given at `times` [s]."""
-        return jnp.concatenate([self.framed(times, volumes)[:, : self.count].ravel(), cuff(arterial)])
+        return jnp.concatenate(
+            [self.framed(times, volumes)[:, : self.count].ravel(), cuff(arterial)]
+        )
 
     def framed(self, times: Any, volumes: Float[Array, "2 time"]) -> Float[Array, "2 frames"]:
         """Volumes [mL] at all frames of the beat, linear between the `times` [s]."""
@@ -143,9 +145,7 @@ class Lumped:
         for number in range(steps):
             root = np.concatenate([slopes[:count] / sds[:, None], np.eye(len(z))])
             now = off(values, z)
-            way = np.linalg.solve(
-                root.T @ root + damping * np.eye(len(z)), -root.T @ now
-            )
+            way = np.linalg.solve(root.T @ root + damping * np.eye(len(z)), -root.T @ now)
             there, tilt = self.told(z + way)
             ahead = off(there, z + way)
             if np.isfinite(ahead).all() and ahead @ ahead < now @ now:
