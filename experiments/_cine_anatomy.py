@@ -186,8 +186,8 @@ def wall(
 ) -> Mesh:
     """Tetrahedra [mm] below the plane, which becomes z = 0, with edges of about `spacing` [mm].
 
-    Its cavities hold the `volumes` [mL]. Surfaces are tagged; regions are 1, the left ventricle with the septum, and 2, the free wall of
-    the right one, whose thickness is assumed.
+    Its cavities hold the `volumes` [mL]. Surfaces are tagged; regions are 1, the left ventricle
+    with the septum, and 2, the free wall of the right one, whose thickness is assumed.
     """
     tilt = np.array([[normal[2], 0.0, normal[0]], [0.0, 1.0, 0.0], [-normal[0], 0.0, normal[2]]])
     # Columns of `tilt` are the new axes; the plane's height is along its normal.

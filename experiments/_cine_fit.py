@@ -34,7 +34,7 @@ class Linear:
 
 
 def beat_steps(period: float) -> Float[np.ndarray, " n"]:
-    """Short ones while the heart contracts and relaxes, then long ones; `period` and steps in ms."""
+    """Short ones while the heart contracts and relaxes, then long ones [ms]."""
     early = np.full(round(UNTIL / EARLY), EARLY)
     count = int(np.ceil((period - UNTIL) / LATE))
     return np.concatenate([early, np.full(count, (period - UNTIL) / count)])
@@ -128,7 +128,8 @@ def fitted(
             way *= min(1.0, LONGEST / max(np.abs(way).max(), 1e-12))
             z = here.z + way
         else:
-            assert best is not None and end is not None
+            assert best is not None
+            assert end is not None
             state, moves = end
             way = way / 4
             z = best.z + way

@@ -1,4 +1,4 @@
-"""The lumped heart of a person by the volumes of two ventricles and a cuff: a fit that costs little.
+"""The lumped heart of a person by the volumes of two ventricles and a cuff, a cheap fit.
 
 The closed loop with elastances, in the coordinates z of broad priors, z being standard normal: the
 literature's where a parameter has one, wider ones where volumes of a heart tell more than a cohort.
@@ -142,7 +142,8 @@ class Lumped:
             return np.concatenate([(values[:count] - data) / sds, z])
 
         values, slopes = self.told(z)
-        for number in range(steps):
+        number = 0
+        for number in range(1, steps + 1):  # noqa: B007  (told below)
             root = np.concatenate([slopes[:count] / sds[:, None], np.eye(len(z))])
             now = off(values, z)
             way = np.linalg.solve(root.T @ root + damping * np.eye(len(z)), -root.T @ now)
@@ -156,4 +157,4 @@ class Lumped:
             else:
                 damping *= 6
         root = np.concatenate([slopes[:count] / sds[:, None], np.eye(len(z))])
-        return Mode(z, np.linalg.inv(root.T @ root), number + 1)
+        return Mode(z, np.linalg.inv(root.T @ root), number)
