@@ -57,8 +57,9 @@ def read_control_points(path: str | Path) -> Float[np.ndarray, "388 3"]:
     The surfaces come from them by subdivision, with a matrix that biv-me publishes and this file
     does not have. Raises `ValueError` for a file that is absent or of another kind.
     """
+    lines = _lines(path)[1:]
     try:
-        points = np.array([[float(x) for x in line.split(",")[:3]] for line in _lines(path)[1:]])
+        points = np.array([[float(x) for x in line.split(",")[:3]] for line in lines])
     except ValueError:
         raise ValueError(f"{path} is no table of control points: x, y, z, frame") from None
     if points.shape != (_CONTROL_POINTS, 3) or not np.isfinite(points).all():
