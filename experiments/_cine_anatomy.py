@@ -195,10 +195,11 @@ def wall(
     corners = (np.stack([heart.low, heart.high]) - shift) @ tilt
     low, high = corners.min(axis=0) - 10.0, corners.max(axis=0) + 10.0
     high[2] = 2 * LATTICE
-    distance = {
-        body: _distance(lambda p, level=level: level(p @ tilt.T + shift), low, high)
-        for body, level in heart.levels.items()
-    }
+
+    def turned(level: Level) -> Level:
+        return lambda points: level(points @ tilt.T + shift)
+
+    distance = {body: _distance(turned(level), low, high) for body, level in heart.levels.items()}
 
     def parts(points: np.ndarray) -> np.ndarray:
         left, right, outer = (distance[body](points) for body in (LV, RV, OUTER))

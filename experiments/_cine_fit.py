@@ -108,7 +108,9 @@ def fitted(
 
     After a beat that is worse than the best the next one tries a quarter of the step from there.
     """
-    moves, best, end = None, None, None
+    moves: HeartState | None = None
+    best: Linear | None = None
+    end: tuple[HeartState, HeartState | None] | None = None
     way = np.zeros(len(z))
     for _ in range(beats):
         try:

@@ -74,7 +74,7 @@ class CineHeart(eqx.Module):
 
     def __call__(self, z: Float[Array, " n"]) -> WholeHeart:
         """The heart of z (n)."""
-        heart = self.heart
+        heart: Any = self.heart  # of Land's tension, a transient and Guccione's law
         by = dict(zip(NAMES, self.sds * z, strict=True))
         grown = {name: jnp.exp(value) for name, value in by.items()}
         t_ref = heart.tension.t_ref * grown["tension"]
@@ -83,7 +83,7 @@ class CineHeart(eqx.Module):
         lasts = grown["calcium duration"]
         loops = [name for name in NAMES if "." in name or name == "stressed_volume"]
 
-        def leaves(h: WholeHeart) -> list[Any]:
+        def leaves(h: Any) -> list[Any]:
             parts = [_leaf(h.circulation, name) for name in loops]
             speeds = [getattr(h.tension, name) for name in SPEEDS]
             moved = [h.tension.t_ref, h.tension.ca50, h.calcium.times]
