@@ -20,6 +20,7 @@ from twinjax.geometry._fibres import FibreRule, with_fibres
 from twinjax.geometry._generate import left_ventricle, slab
 from twinjax.geometry._gmsh import biventricle, tetrahedralise
 from twinjax.geometry._inspect import MeshReport, check, inspect
+from twinjax.geometry._level_set import within
 from twinjax.geometry._locate import Interpolation, locate
 from twinjax.geometry._mesh import Mesh, replace
 from twinjax.geometry._segments import SEGMENTS, segments
@@ -76,4 +77,5 @@ __all__ = [
     "volumes",
     "with_fibres",
     "with_surfaces",
+    "within",
 ]

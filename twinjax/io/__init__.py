@@ -45,6 +45,7 @@ from twinjax.io._cohort import (
 from twinjax.io._defaults import DEFAULT_METHODS, DEFAULT_SDS, METHODS, DefaultSD, find_default
 from twinjax.io._ecg import EcgRecord, median_beat, read_ecg, with_derived_leads
 from twinjax.io._errors import MeasurementError
+from twinjax.io._guide_points import GuidePoints, read_control_points, read_guide_points
 from twinjax.io._hdf5 import from_hdf5, to_hdf5
 from twinjax.io._measurements import (
     Measurement,
@@ -84,6 +85,7 @@ __all__ = [
     "DefaultSD",
     "EcgRecord",
     "Exclusion",
+    "GuidePoints",
     "Measurement",
     "MeasurementError",
     "Measurements",
@@ -101,7 +103,9 @@ __all__ = [
     "median_beat",
     "neighbourhoods",
     "read_cohort",
+    "read_control_points",
     "read_ecg",
+    "read_guide_points",
     "read_igb",
     "read_measurements",
     "read_mesh",

@@ -1,0 +1,144 @@
+"""Both ventricles in three dimensions by the volumes and the cuff: few steps of Gauss and Newton.
+
+Each step costs one beat and its forward sensitivities. Beats go on from one another, and so do the
+derivatives of their states, so that search and approach to the periodic beat are one.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from twinjax.heart import HeartState, sensitivities
+from twinjax.units import factor
+
+from ._cine_heart import CineHeart, goes_on
+from ._cine_lumped import CHAMBERS, Seen
+
+LONGEST = 1.0  # of a step in any coordinate, in SDs of the prior
+EARLY, LATE, UNTIL = 10.0, 20.0, 400.0  # ms: steps of the beat, and when they change
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A beat at z (n), linearised: what is measured, then volumes of all frames, and slopes."""
+
+    z: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " d"]
+    slopes: Float[np.ndarray, "d n"]
+    drift: float  # the greatest change of a ventricle's volume over the beat [mL]
+    pressures: Float[np.ndarray, "2"]  # peaks in both ventricles [mmHg]
+
+
+def beat_steps(period: float) -> Float[np.ndarray, " n"]:
+    """Short ones while the heart contracts and relaxes, then long ones [ms]."""
+    early = np.full(round(UNTIL / EARLY), EARLY)
+    count = int(np.ceil((period - UNTIL) / LATE))
+    return np.concatenate([early, np.full(count, (period - UNTIL) / count)])
+
+
+def linearised(
+    make: CineHeart,
+    seen: Seen,
+    z: Float[np.ndarray, " n"],
+    state: HeartState,
+    moves: HeartState | None,
+) -> tuple[Linear, HeartState, HeartState]:
+    """The beat that goes on from a state at z, what it tells, its end and the end's derivatives."""
+    at = jnp.asarray(z)
+    start, begun = goes_on(make, at, state, moves)
+    lengths = beat_steps(seen.period * factor("s", "ms"))
+    run, slopes, moves = sensitivities(make, at, start=start, step=lengths, moves=begun, rtol=1e-5)
+    times = np.asarray(run.times) * factor("ms", "s")
+    frames = seen.period * np.arange(seen.frames) / seen.frames
+
+    def told(waves: Any, among: Callable) -> np.ndarray:
+        volumes = [np.interp(frames, times, np.asarray(waves[f"{c}.volume"])) for c in CHAMBERS]
+        arterial = np.asarray(waves["systemic_arteries.pressure"])
+        measured = [v[: seen.count] for v in volumes]
+        return np.concatenate([*measured, among(arterial), *volumes])
+
+    arterial = np.asarray(run.observations["systemic_arteries.pressure"])
+    ends = [int(arterial.argmax()), int(arterial.argmin())]
+    values = told(run.observations, lambda a: a[ends])
+    rows = [
+        told({name: wave[i] for name, wave in slopes.items()}, lambda a: a[ends])
+        for i in range(len(z))
+    ]
+    volumes = [np.asarray(run.observations[f"{c}.volume"]) for c in CHAMBERS]
+    drift = max(abs(float(v[-1] - v[0])) for v in volumes)
+    peaks = [float(np.max(np.asarray(run.observations[f"{c}.pressure"]))) for c in CHAMBERS]
+    return (
+        Linear(np.asarray(z), values, np.stack(rows, axis=1), drift, np.array(peaks)),
+        run.state,
+        moves,
+    )
+
+
+def misfit(seen: Seen, at: Linear) -> Float[np.ndarray, " r"]:
+    """Of the data, then of the prior, in SDs."""
+    data, sds = seen.data()
+    return np.concatenate([(at.values[: len(data)] - data) / sds, at.z])
+
+
+def covariance(seen: Seen, at: Linear) -> Float[np.ndarray, "n n"]:
+    """Of z by Laplace's approximation."""
+    root = _root(seen, at)
+    return np.linalg.inv(root.T @ root)
+
+
+def _root(seen: Seen, at: Linear) -> np.ndarray:
+    data, sds = seen.data()
+    return np.concatenate([at.slopes[: len(data)] / sds[:, None], np.eye(len(at.z))])
+
+
+def fitted(
+    make: CineHeart,
+    seen: Seen,
+    z: Float[np.ndarray, " n"],
+    state: HeartState,
+    *,
+    beats: int,
+    tell: Callable[[Linear], None],
+) -> Linear:
+    """The best of the beats, by steps that are bounded; `tell` is given each.
+
+    After a beat that is worse than the best the next one tries a quarter of the step from there.
+    """
+    moves: HeartState | None = None
+    best: Linear | None = None
+    end: tuple[HeartState, HeartState | None] | None = None
+    way = np.zeros(len(z))
+    for _ in range(beats):
+        try:
+            here, state, moves = linearised(make, seen, z, state, moves)
+        except RuntimeError:
+            if best is None:
+                raise
+            here = None
+        if here is not None:
+            tell(here)
+        if here is not None and (best is None or _cost(seen, here) < 1.02 * _cost(seen, best)):
+            best = here if best is None or _cost(seen, here) < _cost(seen, best) else best
+            end = (state, moves)
+            root = _root(seen, here)
+            now = misfit(seen, here)
+            way = np.linalg.solve(root.T @ root, -root.T @ now)
+            way *= min(1.0, LONGEST / max(np.abs(way).max(), 1e-12))
+            z = here.z + way
+        else:
+            assert best is not None
+            assert end is not None
+            state, moves = end
+            way = way / 4
+            z = best.z + way
+    assert best is not None
+    return best
+
+
+def _cost(seen: Seen, at: Linear) -> float:
+    off = misfit(seen, at)
+    return float(off @ off)

@@ -1,0 +1,152 @@
+"""Both ventricles of a person in the closed loop, in coordinates z of broad priors."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twinjax.cells import Land2017
+from twinjax.geometry import Mesh, Surface
+from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WholeHeart
+from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Springs, Wall, unload
+from twinjax.units import factor
+
+from ._biventricle import axes
+from ._cine_lumped import CHAMBERS
+
+T_REF, RIGHT, CA50 = 220.0, 1.0, 0.6  # kPa, of the right one's to the left one's, µM
+STIFFNESS, ACTIVATED = 1.0, 0.0  # kPa, ms
+# SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
+FREE = {
+    "tension": 0.3,
+    "right tension": 0.4,
+    "ca50": 0.2,
+    "calcium duration": 0.2,
+    "crossbridge speed": 0.4,
+    "troponin speed": 0.4,
+    "stiffness": 0.4,
+    "activation": 15.0,
+    "systemic_arteries.resistance": 0.3,
+    "systemic_arteries.compliance": 0.3,
+    "pulmonary_arteries.resistance": 0.5,
+    "stressed_volume": 0.15,
+    "atrial elastances": 0.35,
+}
+NAMES = tuple(FREE)
+SPEEDS = ("k_u", "k_uw", "k_ws")  # of the sarcomere, which one factor scales
+ATRIA = tuple(
+    f"{side}_atrium.{kind}_elastance"
+    for side in ("left", "right")
+    for kind in ("active", "passive")
+)
+
+
+class CineHeart(eqx.Module):
+    """The heart at the priors' centre, and how z moves it."""
+
+    heart: WholeHeart
+    right: Float[Array, "cell 1"]  # 1 in the right ventricle's free wall
+    sds: Float[Array, " n"]
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        loop: ClosedLoop,
+        calcium: CalciumTransient,
+        pressures: Float[np.ndarray, "2"],
+    ):
+        """`pressures` [mmHg] in both ventricles as imaged: the shape at rest is without them."""
+        image = _wall(mesh)
+        rest = unload(image, Load(factor("mmHg", "kPa") * pressures)).state.wall
+        self.right = jnp.asarray(mesh.regions == 2, float)[:, None]
+        self.sds = jnp.array(list(FREE.values()))
+        self.heart = WholeHeart(
+            wall=rest,
+            tension=Land2017(t_ref=T_REF, ca50=CA50),
+            calcium=calcium,
+            activation=ACTIVATED,
+            circulation=loop,
+            chambers=CHAMBERS,
+        )
+
+    def __call__(self, z: Float[Array, " n"]) -> WholeHeart:
+        """The heart of z (n)."""
+        heart: Any = self.heart  # of Land's tension, a transient and Guccione's law
+        by = dict(zip(NAMES, self.sds * z, strict=True))
+        grown = {name: jnp.exp(value) for name, value in by.items()}
+        t_ref = heart.tension.t_ref * grown["tension"]
+        t_ref = t_ref * (1 + self.right * (RIGHT * grown["right tension"] - 1))
+        speed = grown["crossbridge speed"]
+        lasts = grown["calcium duration"]
+        loops = [name for name in NAMES if "." in name or name == "stressed_volume"]
+
+        def leaves(h: Any) -> list[Any]:
+            parts = [_leaf(h.circulation, name) for name in loops]
+            speeds = [getattr(h.tension, name) for name in SPEEDS]
+            moved = [h.tension.t_ref, h.tension.ca50, h.calcium.times]
+            parts += [_leaf(h.circulation, name) for name in ATRIA]
+            return [
+                *parts,
+                *speeds,
+                h.tension.k_trpn,
+                *moved,
+                h.wall.energy.stiffness,
+                h.activation,
+            ]
+
+        values = [_leaf(heart.circulation, name) * grown[name] for name in loops]
+        values += [_leaf(heart.circulation, name) * grown["atrial elastances"] for name in ATRIA]
+        values += [getattr(heart.tension, name) * speed for name in SPEEDS]
+        values += [heart.tension.k_trpn * grown["troponin speed"]]
+        values += [t_ref, heart.tension.ca50 * grown["ca50"], heart.calcium.times * lasts]
+        values += [heart.wall.energy.stiffness * grown["stiffness"]]
+        values += [heart.activation + by["activation"]]
+        return eqx.tree_at(leaves, heart, values)
+
+
+def _leaf(loop: ClosedLoop, path: str) -> Any:
+    leaf: Any = loop
+    for name in path.split("."):
+        leaf = getattr(leaf, name)
+    return leaf
+
+
+def _wall(mesh: Mesh) -> Wall:
+    """As imaged, as if at rest there."""
+    elements = Quadratic(mesh, degree=2)
+    return Wall(
+        elements,
+        Guccione(STIFFNESS, 18.5, 3.6, 1.6),
+        frames=axes(mesh, elements),
+        volume=QuadraticVolume(bulk=1e3, local=50.0),
+        cavities=(Surface.LV_ENDO, Surface.RV_ENDO),
+        springs=(
+            Springs(elements, Surface.EPI, stiffness=0.05, normal=True),
+            Springs(elements, Surface.BASE, stiffness=0.5, normal=False),
+        ),
+        viscosity=10.0,
+    )
+
+
+def goes_on(
+    make: CineHeart, z: Array, state: HeartState, moves: HeartState | None
+) -> tuple[HeartState, HeartState | None]:
+    """The next beat's start from the end of one, with the blood of z, and its derivatives."""
+
+    def begun(z: Array, state: HeartState) -> HeartState:
+        blood = make(z).circulation.restore(state.circulation)
+        state = eqx.tree_at(lambda s: s.circulation, state, blood)
+        return eqx.tree_at(lambda s: s.time, state, jnp.zeros(()))
+
+    start = begun(z, state)
+    if moves is None:
+        moves = jax.tree.map(lambda x: jnp.zeros((len(z), *jnp.shape(x))), state)
+    along = jnp.eye(len(z))
+
+    def one(a: Array, m: HeartState) -> HeartState:
+        return jax.jvp(begun, (z, state), (a, m))[1]
+
+    return start, jax.vmap(one)(along, moves)
