@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 from twinjax import ParameterSpace, equilibrate, parameters_of
-from twinjax.cells import Land2017
 from twinjax.geometry import FibreRule, Mesh, Surface, coarsened, divided, find_surfaces, repaired
 from twinjax.heart import CalciumTransient, ClosedLoop, WholeHeart
 from twinjax.io import read_mesh
@@ -18,7 +17,7 @@ from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Spring
 from twinjax.units import factor
 
 from ._shared import shared_path
-from ._ventricle import ACTIVATED, CA50, T_REF
+from ._ventricle import ACTIVATED, circulation, sarcomeres
 
 FILE = "data/meshes/crtdemo_biv/crtdemo_mesh_oriented.vtk"
 CHAMBERS = ("left_ventricle", "right_ventricle")
@@ -30,13 +29,13 @@ def biventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
     """Of tetrahedra with edges of about `spacing` [mm], unloaded from end-diastole."""
     image = wall_as_imaged(spacing)
     held = image.volumes(jnp.zeros_like(image.elements.points))[0]
-    circulation, pressures = circulation_of(factor("mm3", "mL") * float(held))
+    loop, pressures = circulation_of(factor("mm3", "mL") * float(held))
     return WholeHeart(
         wall=unload(image, Load(factor("mmHg", "kPa") * pressures)).state.wall,
-        tension=Land2017(t_ref=T_REF, ca50=CA50),
+        tension=sarcomeres(),
         calcium=calcium,
-        activation=ACTIVATED,
-        circulation=circulation,
+        activation=sum(ACTIVATED) / 2,
+        circulation=loop,
         chambers=CHAMBERS,
     )
 
@@ -83,7 +82,7 @@ def circulation_of(left: float) -> tuple[ClosedLoop, Float[np.ndarray, "2"]]:
 
     **Returns:** it, and the pressures [mmHg] in both ventricles at that time.
     """
-    adult = ClosedLoop(heart_rate=60.0)
+    adult = circulation(60.0)
     begun = equilibrate(adult).observations
     size = left / float(begun["left_ventricle.volume"][0])
     units = {name: info.unit for name, info in parameters_of(adult).items() if info.unit in GROWTH}

@@ -38,7 +38,7 @@ USUAL = {
     ("right_ventricle", "peak pressure [mmHg]"): (20.0, 30.0),
 }
 # Until when [ms] steps are how long [ms]: short while pressure rises and blood is ejected.
-COURSE = ((50.0, 5.0), (170.0, 1.0), (402.0, 4.0), (1002.0, 7.5))
+COURSE = ((120.0, 1.0), (402.0, 3.0), (1002.0, 7.5))
 
 
 def steps(refined: float = 1.0, period: float = 1000.0) -> np.ndarray:

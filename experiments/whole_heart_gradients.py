@@ -137,7 +137,7 @@ def excited(spacing: float, calcium: CalciumTransient) -> Excited:
     inner = np.unique(mesh.facets[mesh.facet_tags == int(Surface.LV_ENDO)])
     wanted = np.array([(-20.0, 0.0, -10.0), (0.0, 18.0, -30.0), (20.0, -5.0, -15.0)])
     apart = np.linalg.norm(mesh.points[inner][None] - wanted[:, None], axis=2)
-    roots = RootNodes(inner[apart.argmin(axis=1)], ACTIVATED)
+    roots = RootNodes(inner[apart.argmin(axis=1)], ACTIVATED[0])
     conductivity = Conductivities().intracellular(frames)
     field = unbounded_lead_field(mesh.points, mesh.cells, conductivity, ELECTRODES)
     tissue = Eikonal(mesh, fast_layers=(Surface.LV_ENDO,))
