@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from twinjax.cells import Land2017
 from twinjax.geometry import Mesh, Surface
 from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WholeHeart
 from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Springs, Wall, unload
@@ -16,8 +15,9 @@ from twinjax.units import factor
 
 from ._biventricle import axes
 from ._cine_lumped import CHAMBERS
+from ._ventricle import sarcomeres
 
-T_REF, RIGHT, CA50 = 220.0, 1.0, 0.6  # kPa, of the right one's to the left one's, µM
+RIGHT = 1.0  # tension of the right ventricle's wall, of the left one's
 STIFFNESS, ACTIVATED = 1.0, 0.0  # kPa, ms
 # SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
 FREE = {
@@ -65,7 +65,7 @@ class CineHeart(eqx.Module):
         self.sds = jnp.array(list(FREE.values()))
         self.heart = WholeHeart(
             wall=rest,
-            tension=Land2017(t_ref=T_REF, ca50=CA50),
+            tension=sarcomeres(),
             calcium=calcium,
             activation=ACTIVATED,
             circulation=loop,

@@ -53,7 +53,6 @@ PERIOD, FRAMES = 0.87, 25
 FILLING = (9.0, 4.5)  # mmHg in both ventricles at end-diastole, assumed: usual of healthy adults
 BEGUN = (11.0, 6.0)  # mmHg, to which the wall is filled before the first beat
 SPACING, CELL_BEATS, BEATS = 20.0, 100, 4
-GUESS = {"crossbridge speed": -0.75, "troponin speed": -1.0}  # of one fibre under the lumped beat
 RMS, CLOSE = 5.0, 3.0  # mL
 DRAWS = 2000
 
@@ -87,7 +86,7 @@ def run(quick: bool, report: Report) -> None:
     for name, value in zip(("left", "right"), empty, strict=True):
         source = f"unloaded from {FILLING[0]:g} and {FILLING[1]:g} mmHg, assumed"
         report.information(f"{name} cavity at rest", float(value), unit="mL", source=source)
-    start = np.array([GUESS.get(name, 0.0) for name in NAMES])
+    start = np.zeros(len(NAMES))
 
     def tell(beat: Linear) -> None:
         off = errors(seen, beat.values)
