@@ -31,9 +31,8 @@ SHAPE = Ellipsoid(endo=(22.0, 54.0), epi=(33.0, 63.0), base=16.0)  # mm, an adul
 # of valves, first with one fibre about a cavity in this circulation; not measured. Published are
 # 120 kPa, 0.805 µM, n_trpn 2, n_tm 2.4, k_u 0.04, k_uw 0.182, k_ws 0.012, r_s 0.25, phi 2.23.
 # The published ones make a triangle of tension, whose fall takes as long as that of calcium.
-# beta_1 keeps its published share of ca50, as in the simulations of Strocchi et al. 2023, PLoS
-# Comput Biol 19:e1011257: left at -2.4 µM beside a smaller ca50, length acts on tension that much
-# more, and calcium of diastole evokes tension in a filled ventricle.
+# beta_1 keeps its published ratio to ca50: left at -2.4 µM beside a smaller ca50, length acts on
+# tension that much more, and calcium of diastole evokes tension in a filled ventricle.
 CA50 = 0.145  # µM
 SARCOMERES = {
     "t_ref": 95.0,
