@@ -76,9 +76,8 @@ def circulation(rate: float) -> ClosedLoop:
     onsets = {"atrium": ATRIA, "ventricle": VENTRICLES}
     names = [f"{side}_{chamber}.onset" for chamber in onsets for side in ("left", "right")]
     space = ParameterSpace(loop, [*names, "aortic.open_resistance"])
-    values = np.repeat(list(onsets.values()), 2)
-    resistance = float(loop.aortic.open_resistance) + IMPEDANCE
-    return space.write(loop, np.append(values, resistance))
+    resistance = float(space.read(loop)[-1]) + IMPEDANCE
+    return space.write(loop, np.append(np.repeat(list(onsets.values()), 2), resistance))
 
 
 def ventricle(spacing: float, *, calcium: CalciumTransient, rate: float = 60.0) -> WholeHeart:
