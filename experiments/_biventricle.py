@@ -43,11 +43,15 @@ def biventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
 def wall_as_imaged(spacing: float) -> Wall:
     """The wall in its imaged shape, as if at rest there."""
     read = read_mesh(shared_path(FILE)).mesh
-    mesh = coarsened(find_surfaces(repaired(read)[0]), spacing)
+    return wall_of(coarsened(find_surfaces(repaired(read)[0]), spacing), 0.5)
+
+
+def wall_of(mesh: Mesh, stiffness: float) -> Wall:
+    """Ventricles with both endocardia, epicardium and base; Guccione's `stiffness` in kPa."""
     elements = Quadratic(mesh, degree=2)
     return Wall(
         elements,
-        Guccione(0.5, 18.5, 3.6, 1.6),
+        Guccione(stiffness, 18.5, 3.6, 1.6),
         frames=axes(mesh, elements),
         volume=QuadraticVolume(bulk=1e3, local=50.0),
         cavities=(Surface.LV_ENDO, Surface.RV_ENDO),

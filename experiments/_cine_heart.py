@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from twinjax.geometry import Mesh, Surface
+from twinjax.geometry import Mesh
 from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WholeHeart
-from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Springs, Wall, unload
+from twinjax.mechanics import Load, unload
 from twinjax.units import factor
 
-from ._biventricle import axes
+from ._biventricle import wall_of
 from ._cine_lumped import CHAMBERS
 from ._ventricle import sarcomeres
 
@@ -59,7 +59,7 @@ class CineHeart(eqx.Module):
         pressures: Float[np.ndarray, "2"],
     ):
         """`pressures` [mmHg] in both ventricles as imaged: the shape at rest is without them."""
-        image = _wall(mesh)
+        image = wall_of(mesh, STIFFNESS)
         rest = unload(image, Load(factor("mmHg", "kPa") * pressures)).state.wall
         self.right = jnp.asarray(mesh.regions == 2, float)[:, None]
         self.sds = jnp.array(list(FREE.values()))
@@ -112,23 +112,6 @@ def _leaf(loop: ClosedLoop, path: str) -> Any:
     for name in path.split("."):
         leaf = getattr(leaf, name)
     return leaf
-
-
-def _wall(mesh: Mesh) -> Wall:
-    """As imaged, as if at rest there."""
-    elements = Quadratic(mesh, degree=2)
-    return Wall(
-        elements,
-        Guccione(STIFFNESS, 18.5, 3.6, 1.6),
-        frames=axes(mesh, elements),
-        volume=QuadraticVolume(bulk=1e3, local=50.0),
-        cavities=(Surface.LV_ENDO, Surface.RV_ENDO),
-        springs=(
-            Springs(elements, Surface.EPI, stiffness=0.05, normal=True),
-            Springs(elements, Surface.BASE, stiffness=0.5, normal=False),
-        ),
-        viscosity=10.0,
-    )
 
 
 def goes_on(

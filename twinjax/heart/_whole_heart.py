@@ -183,8 +183,8 @@ def beat(
 
         residual(u, p, T(λ, (λ - λ₀)/h), (u - u₀)/h) = 0,   V(u) = V of the circulation under p,
 
-    λ₀ being the stretch at its beginning. Sarcomeres and circulation
-    are of second order and more in time; viscosity is of first.
+    λ₀ being the stretch at its beginning. Sarcomeres and circulation are of second order and more
+    in time; viscosity is of first.
 
     **Arguments:** `step` [ms] and how many, or a list of them; `observe(state)` is kept of every
     step besides the circulation's waveforms, under `seen`; `progress` is told the time [ms], and

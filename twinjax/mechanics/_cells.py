@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twinjax.mechanics._energy import Strain
-from twinjax.mechanics._wall import Deformation, Load, Wall
+from twinjax.mechanics._wall import Deformation, Load, Wall, stretched
 
 CHUNK = 64
 
@@ -43,8 +43,7 @@ class Cells(eqx.Module):
 
     def fibre_stretch(self, wall: Wall, displacement: Array) -> Float[Array, "cell q"]:
         """|F f₀|."""
-        turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], self.slopes[..., 0])
-        return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
+        return stretched(wall, self.slopes[..., 0], displacement)
 
 
 def _modes(wall: Wall, measure: Array) -> Array:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from twinjax.mechanics._wall import Wall
+from twinjax.mechanics._wall import Wall, stretched
 
 MEASURES = ("green", "engineering")
 
@@ -48,8 +48,7 @@ def fibre_stretch(wall: Wall, displacement: Float[Array, "node 3"]) -> Float[Arr
     """The fibre's length over that at rest, |F f₀|, at every point of quadrature."""
     slopes, _ = wall.elements.geometry()
     along = jnp.einsum("cqaj,cqj->cqa", slopes, wall.frames[..., 0])
-    turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], along)
-    return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
+    return stretched(wall, along, displacement)
 
 
 @eqx.filter_jit

@@ -330,3 +330,11 @@ def _check_axes(frames: Array) -> None:
     unit = np.abs(np.einsum("cqiA,cqiB->cqAB", axes, axes) - np.eye(3)).max() < 1e-6
     if not (unit and np.all(np.linalg.det(axes) > 0)):
         raise ValueError("frames must be orthonormal and right-handed: fibre, sheet, sheet normal")
+
+
+def stretched(
+    wall: Wall, along: Float[Array, "cell q n"], displacement: Float[Array, "node 3"]
+) -> Float[Array, "cell q"]:
+    """|F f₀|, by the slopes `along` the fibre of the shape functions."""
+    turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], along)
+    return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
