@@ -160,7 +160,7 @@ class _Chunk(eqx.Module):
 
 
 def _chunks(
-    wall: Wall, cells: Cells, load: Load, at: Deformation
+    wall: Wall, cells: Cells, load: Load, pressure: Array, contraction: Any = None
 ) -> tuple[Callable[[Any], tuple[_Chunk, Array, Array]], Array]:
     """A function that cuts out the cells from a first one on, and all first ones.
 
@@ -169,9 +169,6 @@ def _chunks(
     count = len(wall.elements.cells)
     parts = -(-count // CHUNK)
     size = -(-count // parts)
-    contraction = load.contraction
-    if contraction is not None:
-        contraction = contraction.near(cells.fibre_stretch(wall, at.displacement))
     places = _Chunk(
         wall.elements.cells,
         wall.slots,
@@ -180,7 +177,7 @@ def _chunks(
         cells.modes,
         wall.frames,
         load.tension,
-        at.pressure,
+        pressure,
         wall.energy.along(1),
         wall.volume.local,
         wall.viscosity,
@@ -206,9 +203,17 @@ def _chunks(
     return cut, jnp.arange(parts)
 
 
+def _deformed(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Any:
+    """The chunks, and the contraction near the fibres' stretch."""
+    contraction = load.contraction
+    if contraction is not None:
+        contraction = contraction.near(cells.fibre_stretch(wall, at.displacement))
+    return _chunks(wall, cells, load, at.pressure, contraction)
+
+
 def cell_forces(wall: Wall, cells: Cells, load: Load, at: Deformation) -> Deformation:
     """Derivatives of the energy of the cells by displacements and by pressures."""
-    cut, numbers = _chunks(wall, cells, load, at)
+    cut, numbers = _deformed(wall, cells, load, at)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, new = cut(number)
@@ -309,7 +314,7 @@ def cell_stiffness(
     wall: Wall, cells: Cells, coupling: Coupling, load: Load, at: Deformation
 ) -> Float[Array, "block 3 3"]:
     """K + Gᵀ D⁻¹ G of all cells, by blocks of the pattern."""
-    cut, numbers = _chunks(wall, cells, load, at)
+    cut, numbers = _deformed(wall, cells, load, at)
 
     def add(total: Any, number: Any) -> tuple[Any, None]:
         c, index, _ = cut(number)
