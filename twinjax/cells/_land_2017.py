@@ -11,6 +11,7 @@ from twinjax.cells._tension import AbstractActiveTension
 from twinjax.units import factor
 
 CITE = "Land et al. 2017, J Mol Cell Cardiol 106:68"
+_SLOWER = "Margara et al. 2021, Prog Biophys Mol Biol 159:58, with O'Hara's and Rudy's calcium"
 _TO_MICROMOLAR = factor("mM", "µM")  # the calcium of the cells into the unit of the paper
 
 
@@ -30,6 +31,9 @@ class State(NamedTuple):
 
 class Land2017(AbstractActiveTension):
     """Land et al. 2017, J Mol Cell Cardiol 106:68, with the parameters of intact cells at 37 °C.
+
+    But for tropomyosin, whose `n_tm` and `k_u` are those of Margara et al. 2021 and make tension
+    follow calcium smoothly and late; Land et al. have 5 and 1 / ms, a switch that turns fast.
 
     With calcium c, stretch λ, its rate λ' and U = 1 - B - S - W:
 
@@ -58,8 +62,8 @@ class Land2017(AbstractActiveTension):
     k_trpn: Float[Array, ""] = parameter(0.1, unit="1/ms", bounds=(0.01, 1.0), cite=CITE)
     n_trpn: Float[Array, ""] = parameter(2.0, unit="1", bounds=(1.0, 4.0), cite=CITE)
     trpn50: Float[Array, ""] = parameter(0.35, unit="1", bounds=(0.1, 0.9), cite=CITE)
-    n_tm: Float[Array, ""] = parameter(2.4, unit="1", bounds=(1.0, 8.0), cite=CITE)
-    k_u: Float[Array, ""] = parameter(0.04, unit="1/ms", bounds=(0.004, 2.0), cite=CITE)
+    n_tm: Float[Array, ""] = parameter(2.4, unit="1", bounds=(1.0, 8.0), cite=_SLOWER)
+    k_u: Float[Array, ""] = parameter(0.04, unit="1/ms", bounds=(0.004, 2.0), cite=_SLOWER)
     k_uw: Float[Array, ""] = parameter(0.182, unit="1/ms", bounds=(0.026, 1.8), cite=CITE)
     k_ws: Float[Array, ""] = parameter(0.012, unit="1/ms", bounds=(0.001, 0.12), cite=CITE)
     r_w: Float[Array, ""] = parameter(0.5, unit="1", bounds=(0.1, 0.9), cite=CITE)
