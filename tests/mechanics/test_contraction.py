@@ -7,7 +7,16 @@ import pytest
 
 from tests.mechanics._walls import bent_box, somewhere
 from twinjax.geometry import slab
-from twinjax.mechanics import Contraction, Load, MooneyRivlin, Quadratic, Wall, deform, unload
+from twinjax.mechanics import (
+    Contraction,
+    Load,
+    MooneyRivlin,
+    Quadratic,
+    Wall,
+    deform,
+    fibre_stretch,
+    unload,
+)
 from twinjax.mechanics._balance import residual, stiffness
 from twinjax.mechanics._cells import Cells, Coupling
 from twinjax.mechanics._wall import Deformation
@@ -37,9 +46,25 @@ def test_forces_over_the_area_at_rest(stretch):
     np.testing.assert_allclose(pull(wall, follows, stretch), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("stretch", [0.8, 1.3])
+def test_a_share_of_the_tension_acts_across_the_fibre(stretch):
+    """With fibres along y of a box that is stretched along x: e = κ E_xx."""
+    elements, share, turned = Quadratic(slab((2.0, 1.0, 1.0), 1.0)), 0.4, np.eye(3)[[1, 2, 0]].T
+    wall = Wall(elements, MooneyRivlin(), frames=turned, fixed=elements.mask(1), across=share)
+    force = pull(wall, Load(tension=7.0), stretch)
+    np.testing.assert_allclose(force, share * 7.0 * stretch, rtol=1e-12)
+    # P over the stretch that sarcomeres see is the second Piola-Kirchhoff tension.
+    seen = np.sqrt(1 + share * (stretch**2 - 1))
+    force = pull(wall, Load(contraction=Contraction(7.0, 20.0, 1.1)), stretch)
+    expected = share * stretch * (7.0 + 20.0 * (seen - 1.1)) / seen
+    np.testing.assert_allclose(force, expected, rtol=1e-12)
+    u = jnp.zeros_like(elements.points).at[:, 0].set((stretch - 1) * elements.points[:, 0])
+    np.testing.assert_allclose(fibre_stretch(wall, u), seen, rtol=1e-12)
+
+
 def test_its_stiffness_is_the_derivative_of_its_forces():
     elements = bent_box("tetrahedra")
-    wall = Wall(elements, MooneyRivlin(), fixed=elements.mask(1))
+    wall = Wall(elements, MooneyRivlin(), fixed=elements.mask(1), across=0.3)
     at = somewhere(wall)
     cells = Cells(wall)
     places = wall.frames.shape[:2]

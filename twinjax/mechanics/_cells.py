@@ -2,14 +2,15 @@
 
 With H = ∂u/∂X in the axes Q of the tissue, F = Q + H maps them into space, and a cell's energy is
 
-    Π = ∫ W(E) + T E_ff + P(λ) + p (J - 1) - U*(p),   E = ½ (FᵀF - 1),  J = det F,
+    Π = ∫ W(E) + T e + P(λ) + p (J - 1) - U*(p),   E = ½ (FᵀF - 1),  J = det F,
 
-with P the potential of a contraction at the fibre's stretch λ. The first derivatives by u and by
-the pressures' coefficients are the residuals here. The second ones by E, six by six at every point
-of quadrature, are those of the energy by automatic differentiation, J being √det C; with
-∂E/∂u = sym(Fᵀ ∂H/∂u) they give K, to which the stress adds what it does where H turns. Pressures
-are eliminated cell by cell: K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and D = ∫ ψψᵀ dJ*/dp, so the stiffness
-stays symmetric.
+with e = E_ff + κ (E_ss + E_nn), where a share κ of the tension acts across the fibre, and P the
+potential of a contraction at the stretch λ = √(1 + 2 e), |F f₀| without that share. The first
+derivatives by u and by the pressures' coefficients are the residuals here. The second ones by E,
+six by six at every point of quadrature, are those of the energy by automatic differentiation, J
+being √det C; with ∂E/∂u = sym(Fᵀ ∂H/∂u) they give K, to which the stress adds what it does where H
+turns. Pressures are eliminated cell by cell: K + Gᵀ D⁻¹ G, with G = ∂²Π/∂p∂u and
+D = ∫ ψψᵀ dJ*/dp, so the stiffness stays symmetric.
 
 Cells come in chunks that fit into the processor's cache, and each adds to the result.
 """
@@ -42,8 +43,8 @@ class Cells(eqx.Module):
         self.modes = _modes(wall, self.measure)
 
     def fibre_stretch(self, wall: Wall, displacement: Array) -> Float[Array, "cell q"]:
-        """|F f₀|."""
-        return stretched(wall, self.slopes[..., 0], displacement)
+        """Of which the tension of sarcomeres is a function."""
+        return stretched(wall, self.slopes, displacement)
 
 
 def _modes(wall: Wall, measure: Array) -> Array:
@@ -99,8 +100,11 @@ def _energy(c: "_Chunk", strain: Strain, pressure: Array) -> Array:
     """
     squared = strain.squared_volume()
     own = c.local / 4 * (squared - jnp.log(squared))
-    total = c.energy.density(strain) + own + c.tension * strain.ff + pressure * jnp.sqrt(squared)
-    return total if c.contraction is None else total + c.contraction.potential(strain)
+    seen = strain.seen(c.across)
+    total = c.energy.density(strain) + own + c.tension * seen + pressure * jnp.sqrt(squared)
+    return (
+        total if c.contraction is None else total + c.contraction.potential(jnp.sqrt(1 + 2 * seen))
+    )
 
 
 def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Strain:
@@ -151,6 +155,7 @@ class _Chunk(eqx.Module):
     energy: Any
     local: Array
     viscosity: Array
+    across: Array
     contraction: Any = None
     rate: Array | None = None
     drift: Any = None
@@ -181,6 +186,7 @@ def _chunks(
         wall.energy.along(1),
         wall.volume.local,
         wall.viscosity,
+        wall.across,
         contraction,
     )
 

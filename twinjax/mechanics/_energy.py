@@ -22,6 +22,10 @@ class Strain(NamedTuple):
     fn: Any
     sn: Any
 
+    def seen(self, across: Any) -> Any:
+        """The strain that an active tension works on, of which a share acts across the fibre."""
+        return self.ff + across * (self.ss + self.nn)
+
     def first_invariant(self) -> Any:
         """tr C, with C = 1 + 2 E; 3 at rest."""
         return 3 + 2 * (self.ff + self.ss + self.nn)

@@ -100,7 +100,7 @@ def _stresses(part: _Part, h: Nine, at: tuple[Array, ...]) -> tuple[Nine, list[A
     )
 
     def energy(strain: Strain) -> Array:
-        return jnp.sum(c.energy.density(strain) + c.tension * strain.ff)
+        return jnp.sum(c.energy.density(strain) + c.tension * strain.seen(c.across))
 
     s = jax.grad(energy)(strain)
     rows = ((s.ff, s.fs / 2, s.fn / 2), (s.fs / 2, s.ss, s.sn / 2), (s.fn / 2, s.sn / 2, s.nn))

@@ -45,10 +45,13 @@ def strain(
 
 
 def fibre_stretch(wall: Wall, displacement: Float[Array, "node 3"]) -> Float[Array, "cell q"]:
-    """The fibre's length over that at rest, |F f₀|, at every point of quadrature."""
+    """The fibre's length over that at rest, |F f₀|, at every point of quadrature.
+
+    Where a share κ of the tension acts across the fibre, the length that sarcomeres see:
+    √(C : (f₀ ⊗ f₀ + κ (s₀ ⊗ s₀ + n₀ ⊗ n₀)) - 2 κ).
+    """
     slopes, _ = wall.elements.geometry()
-    along = jnp.einsum("cqaj,cqj->cqa", slopes, wall.frames[..., 0])
-    return stretched(wall, along, displacement)
+    return stretched(wall, jnp.einsum("cqai,cqiA->cqaA", slopes, wall.frames), displacement)
 
 
 @eqx.filter_jit

@@ -80,9 +80,8 @@ class Contraction(AbstractContraction):
         self.force, self.stiffness = _array(force), _array(stiffness)
         self.stretch = _array(stretch)
 
-    def potential(self, strain: Any) -> Array:
+    def potential(self, stretch: Any) -> Array:
         """Whose derivative by the stretch is that force."""
-        stretch = jnp.sqrt(1 + 2 * strain.ff)
         return self.force * stretch + self.stiffness / 2 * (stretch - self.stretch) ** 2
 
     def near(self, stretch: Float[Array, "cell q"]) -> "Contraction":
@@ -177,6 +176,10 @@ class Wall(eqx.Module):
     - `springs`: [`Springs`][twinjax.mechanics.Springs] on surfaces.
     - `density` [g/mL] and `viscosity` η [kPa·ms], of the stress η dE/dt, for walls that
       [`move`](twinjax.mechanics.move).
+    - `across` κ: the share of an active tension that acts across the fibre too, T (f₀ ⊗ f₀ +
+      κ (s₀ ⊗ s₀ + n₀ ⊗ n₀)) for T f₀ ⊗ f₀ (Usyk et al. 2000, J Elast 61:143, have transverse
+      tension); a contraction then follows the stretch √(C : (f₀ ⊗ f₀ + …) - 2 κ), so that it has a
+      potential and the stiffness is symmetric.
     - `pressures`: the hydrostatic pressure is `constant` in each cell, `linear` in it (in place,
       not in the element's own coordinates), or `pointwise`, which leaves displacements alone and
       suits compressible laws only, for else they lock. By default linear in hexahedra and
@@ -193,6 +196,7 @@ class Wall(eqx.Module):
     springs: tuple[Springs, ...]
     density: Float[Array, ""]
     viscosity: Float[Array, ""]
+    across: Float[Array, ""]
     fixed: Bool[Array, "node 3"]
     cavities: tuple[Int[Array, "facet m"], ...]
     mouths: tuple[Int[Array, " node"], ...]
@@ -215,6 +219,7 @@ class Wall(eqx.Module):
         springs: Sequence[Springs] = (),
         density: Any = 1.05,
         viscosity: Any = 0.0,
+        across: Any = 0.0,
         pressures: str | None = None,
     ):
         nodes = len(elements.points)
@@ -239,6 +244,7 @@ class Wall(eqx.Module):
         self.volume = QuadraticVolume() if volume is None else volume
         self.springs = tuple(springs)
         self.density, self.viscosity = _array(density), _array(viscosity)
+        self.across = _array(across)
         self.fixed = jnp.asarray(held)
         self.cavities = tuple(jnp.asarray(elements.surface(tag)) for tag in cavities)
         self.mouths = tuple(jnp.asarray(rim(elements.surface(tag))) for tag in cavities)
@@ -333,8 +339,9 @@ def _check_axes(frames: Array) -> None:
 
 
 def stretched(
-    wall: Wall, along: Float[Array, "cell q n"], displacement: Float[Array, "node 3"]
+    wall: Wall, slopes: Float[Array, "cell q n 3"], displacement: Float[Array, "node 3"]
 ) -> Float[Array, "cell q"]:
-    """|F f₀|, by the slopes `along` the fibre of the shape functions."""
-    turned = jnp.einsum("cai,cqa->cqi", displacement[wall.elements.cells], along)
-    return jnp.linalg.norm(wall.frames[..., 0] + turned, axis=-1)
+    """What sarcomeres see, by the slopes of the shape functions along the axes of the tissue."""
+    turned = jnp.einsum("cai,cqaA->cqiA", displacement[wall.elements.cells], slopes)
+    f, s, n = jnp.moveaxis(jnp.sum((wall.frames + turned) ** 2, axis=2), -1, 0)
+    return jnp.sqrt(f + wall.across * (s + n - 2))
