@@ -13,11 +13,11 @@ from twinjax import ParameterSpace, equilibrate, parameters_of
 from twinjax.geometry import FibreRule, Mesh, Surface, coarsened, divided, find_surfaces, repaired
 from twinjax.heart import CalciumTransient, ClosedLoop, WholeHeart
 from twinjax.io import read_mesh
-from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Springs, Wall, unload
+from twinjax.mechanics import Guccione, Load, Quadratic, QuadraticVolume, Wall, unload
 from twinjax.units import factor
 
 from ._shared import shared_path
-from ._ventricle import ACTIVATED, circulation, sarcomeres
+from ._ventricle import ACTIVATED, EXPONENTS, HELIX, STIFFNESS, circulation, held, sarcomeres
 
 FILE = "data/meshes/crtdemo_biv/crtdemo_mesh_oriented.vtk"
 CHAMBERS = ("left_ventricle", "right_ventricle")
@@ -43,7 +43,7 @@ def biventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
 def wall_as_imaged(spacing: float) -> Wall:
     """The wall in its imaged shape, as if at rest there."""
     read = read_mesh(shared_path(FILE)).mesh
-    return wall_of(coarsened(find_surfaces(repaired(read)[0]), spacing), 0.5)
+    return wall_of(coarsened(find_surfaces(repaired(read)[0]), spacing), STIFFNESS)
 
 
 def wall_of(mesh: Mesh, stiffness: float) -> Wall:
@@ -51,14 +51,11 @@ def wall_of(mesh: Mesh, stiffness: float) -> Wall:
     elements = Quadratic(mesh, degree=2)
     return Wall(
         elements,
-        Guccione(stiffness, 18.5, 3.6, 1.6),
+        Guccione(stiffness, *EXPONENTS),
         frames=axes(mesh, elements),
         volume=QuadraticVolume(bulk=1e3, local=50.0),
         cavities=(Surface.LV_ENDO, Surface.RV_ENDO),
-        springs=(
-            Springs(elements, Surface.EPI, stiffness=0.05, normal=True),
-            Springs(elements, Surface.BASE, stiffness=0.5, normal=False),
-        ),
+        springs=held(elements),
         viscosity=10.0,
     )
 
@@ -70,7 +67,7 @@ def axes(mesh: Mesh, elements: Quadratic) -> Float[np.ndarray, "cell q 3 3"]:
     the shorter way between them, which interpolation would take, is not the rule's.
     """
     parts, _ = divided(mesh)
-    frames = FibreRule(helix_endo=60.0, helix_epi=-60.0).frames(parts)
+    frames = FibreRule(helix_endo=HELIX[0], helix_epi=HELIX[1]).frames(parts)
     centres = parts.centres().reshape(-1, 1, 8, 3)
     places = np.asarray(elements.at_quadrature(elements.points))[:, :, None]
     nearest = np.linalg.norm(places - centres, axis=3).argmin(axis=2)

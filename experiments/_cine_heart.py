@@ -18,7 +18,7 @@ from ._cine_lumped import CHAMBERS
 from ._ventricle import sarcomeres
 
 RIGHT = 1.0  # tension of the right ventricle's wall, of the left one's
-STIFFNESS, ACTIVATED = 1.0, 0.0  # kPa, ms
+STIFFNESS, ACTIVATED = 0.8, 0.0  # kPa, ms
 # SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
 FREE = {
     "tension": 0.3,

@@ -56,7 +56,7 @@ class Land2017(AbstractActiveTension):
     )
 
     t_ref: Float[Array, ""] = parameter(120.0, unit="kPa", bounds=(10.0, 400.0), cite=CITE)
-    ca50: Float[Array, ""] = parameter(0.805, unit="µM", bounds=(0.3, 3.0), cite=CITE)
+    ca50: Float[Array, ""] = parameter(0.805, unit="µM", bounds=(0.05, 3.0), cite=CITE)
     beta_0: Float[Array, ""] = parameter(2.3, unit="1", bounds=(0.0, 6.0), cite=CITE)
     beta_1: Float[Array, ""] = parameter(-2.4, unit="µM", bounds=(-4.0, 0.0), cite=CITE)
     k_trpn: Float[Array, ""] = parameter(0.1, unit="1/ms", bounds=(0.01, 1.0), cite=CITE)
