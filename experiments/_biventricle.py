@@ -46,14 +46,17 @@ def wall_as_imaged(spacing: float) -> Wall:
     return wall_of(coarsened(find_surfaces(repaired(read)[0]), spacing), STIFFNESS)
 
 
-def wall_of(mesh: Mesh, stiffness: float) -> Wall:
-    """Ventricles with both endocardia, epicardium and base; Guccione's `stiffness` in kPa."""
+def wall_of(mesh: Mesh, stiffness: float, local: float = 50.0) -> Wall:
+    """Ventricles with both endocardia, epicardium and base.
+
+    Guccione's `stiffness` and the modulus `local` against folds within cells are in kPa.
+    """
     elements = Quadratic(mesh, degree=2)
     return Wall(
         elements,
         Guccione(stiffness, *EXPONENTS),
         frames=axes(mesh, elements),
-        volume=QuadraticVolume(bulk=1e3, local=50.0),
+        volume=QuadraticVolume(bulk=1e3, local=local),
         cavities=(Surface.LV_ENDO, Surface.RV_ENDO),
         springs=held(elements),
         viscosity=10.0,

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from twinjax.heart import HeartState, sensitivities
 from twinjax.units import factor
@@ -19,7 +19,8 @@ from ._cine_heart import CineHeart, goes_on
 from ._cine_lumped import CHAMBERS, Seen
 
 LONGEST = 1.0  # of a step in any coordinate, in SDs of the prior
-EARLY, LATE, UNTIL = 10.0, 20.0, 400.0  # ms: steps of the beat, and when they change
+DIVISIONS = (1, 2, 4)
+EARLY, LATE, UNTIL = 6.0, 15.0, 500.0  # ms: steps of the beat, and when they change
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ def linearised(
     at = jnp.asarray(z)
     start, begun = goes_on(make, at, state, moves)
     lengths = beat_steps(seen.period * factor("s", "ms"))
-    run, slopes, moves = sensitivities(make, at, start=start, step=lengths, moves=begun, rtol=1e-5)
+    run, slopes, moves = _sensitive(make, at, start, begun, lengths)
     times = np.asarray(run.times) * factor("ms", "s")
     frames = seen.period * np.arange(seen.frames) / seen.frames
 
@@ -76,6 +77,24 @@ def linearised(
         run.state,
         moves,
     )
+
+
+def _sensitive(
+    make: CineHeart,
+    z: Array,
+    start: HeartState,
+    moves: HeartState | None,
+    lengths: Float[np.ndarray, " step"],
+) -> tuple[Any, dict[str, Array], HeartState]:
+    """A beat and its derivatives; where a step finds no balance all are halved, and once more."""
+    for division in DIVISIONS:
+        try:
+            shorter = np.repeat(lengths / division, division)
+            return sensitivities(make, z, start=start, step=shorter, moves=moves, rtol=1e-5)
+        except RuntimeError:
+            if division == DIVISIONS[-1]:
+                raise
+    raise AssertionError
 
 
 def misfit(seen: Seen, at: Linear) -> Float[np.ndarray, " r"]:

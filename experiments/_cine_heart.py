@@ -17,11 +17,15 @@ from ._biventricle import wall_of
 from ._cine_lumped import CHAMBERS
 from ._ventricle import sarcomeres
 
-RIGHT = 1.0  # tension of the right ventricle's wall, of the left one's
-STIFFNESS, ACTIVATED = 0.8, 0.0  # kPa, ms
+# Chosen: tension by which a wall that is thinner beside its cavity than the experiments' ventricle
+# bears the same pressure, and the right ventricle's, of that; a stiffness, and the modulus with which
+# cells of a coarse mesh, one through the wall, do not fold [kPa].
+TENSION, RIGHT = 1.5, 0.5
+STIFFNESS, LOCAL = 0.6, 300.0
+ACTIVATED = 0.0  # ms
 # SDs of logarithms, but of the activation [ms]: priors, broad and assumed.
 FREE = {
-    "tension": 0.3,
+    "tension": 0.5,
     "right tension": 0.4,
     "ca50": 0.2,
     "calcium duration": 0.2,
@@ -59,7 +63,7 @@ class CineHeart(eqx.Module):
         pressures: Float[np.ndarray, "2"],
     ):
         """`pressures` [mmHg] in both ventricles as imaged: the shape at rest is without them."""
-        image = wall_of(mesh, STIFFNESS)
+        image = wall_of(mesh, STIFFNESS, LOCAL)
         rest = unload(image, Load(factor("mmHg", "kPa") * pressures)).state.wall
         self.right = jnp.asarray(mesh.regions == 2, float)[:, None]
         self.sds = jnp.array(list(FREE.values()))
@@ -77,7 +81,7 @@ class CineHeart(eqx.Module):
         heart: Any = self.heart  # of Land's tension, a transient and Guccione's law
         by = dict(zip(NAMES, self.sds * z, strict=True))
         grown = {name: jnp.exp(value) for name, value in by.items()}
-        t_ref = heart.tension.t_ref * grown["tension"]
+        t_ref = heart.tension.t_ref * TENSION * grown["tension"]
         t_ref = t_ref * (1 + self.right * (RIGHT * grown["right tension"] - 1))
         speed = grown["crossbridge speed"]
         lasts = grown["calcium duration"]

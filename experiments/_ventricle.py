@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from twinjax import ParameterSpace
 from twinjax.cells import Land2017, ToRORd, pace
-from twinjax.geometry import Surface
+from twinjax.geometry import Mesh, Surface, left_ventricle, replace
 from twinjax.heart import CalciumTransient, ClosedLoop, HeartState, WallMotion, WholeHeart
 from twinjax.mechanics import (
     Ellipsoid,
@@ -58,6 +58,8 @@ EXPONENTS = (14.4, 5.76, 10.08)
 HELIX = (70.0, -65.0)  # degrees, endocardium and epicardium
 # From the endocardium to the epicardium, ms from the beginning of the beat.
 ACTIVATED = (-15.0, 15.0)
+# Where branches of the left bundle come to the endocardium [mm]; the septum is at negative x.
+BUNDLE = ((-20.0, 0.0, -10.0), (0.0, 18.0, -30.0), (20.0, -5.0, -15.0))
 # Atria contract 100 ms before the beat, 85 before the endocardium: a PQ of 140 ms less the 54 that
 # pass until they do (Akamatsu et al. 2020, Cardiovasc Ultrasound 18:22). The lumped ventricles wait
 # as long as a wall does until it pulls.
@@ -111,6 +113,21 @@ def ventricle(spacing: float, *, calcium: CalciumTransient, rate: float = 60.0) 
         activation=first + (last - first) * depth,
         circulation=circulation(rate),
     )
+
+
+def tissue_of(heart: WholeHeart, spacing: float) -> Mesh:
+    """The tetrahedra of a `ventricle` of that spacing, with fibres, for fronts to run on."""
+    mean = np.asarray(jnp.mean(heart.wall.frames, axis=1))
+    left, _, right = np.linalg.svd(mean)  # the nearest axes
+    mesh = left_ventricle(spacing, endo=SHAPE.endo, epi=SHAPE.epi, base=SHAPE.base, layers=2)
+    return replace(mesh, frames=left @ right)
+
+
+def nearest(mesh: Mesh, surface: Surface, places: Any) -> Int[np.ndarray, " place"]:
+    """The nodes of a surface that are nearest to places [mm]."""
+    nodes = np.unique(mesh.facets[mesh.facet_tags == int(surface)])
+    apart = np.linalg.norm(mesh.points[nodes][None] - np.asarray(places, float)[:, None], axis=2)
+    return nodes[apart.argmin(axis=1)]
 
 
 def held(elements: Quadratic) -> tuple[Springs, ...]:

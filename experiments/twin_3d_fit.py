@@ -51,8 +51,7 @@ RIGHT = (169.4, 164.5, 153.6, 141.3, 128.6, 114.5, 101.7, 87.8, 82.5, 76.6, 77.4
 CUFF = (122.0, 71.0)  # mmHg, assumed: NHANES, n = 19,921
 PERIOD, FRAMES = 0.87, 25
 FILLING = (9.0, 4.5)  # mmHg in both ventricles at end-diastole, assumed: usual of healthy adults
-BEGUN = (11.0, 6.0)  # mmHg, to which the wall is filled before the first beat
-SPACING, CELL_BEATS, BEATS = 20.0, 100, 4
+SPACING, CELL_BEATS, BEATS = 20.0, 100, 12
 RMS, CLOSE = 5.0, 3.0  # mL
 DRAWS = 2000
 
@@ -93,9 +92,8 @@ def run(quick: bool, report: Report) -> None:
         words = f"RMS {off[0]:.1f} and {off[1]:.1f} mL, drift {beat.drift:.1f} mL"
         console.print(f"{words}; {time.perf_counter() - begun:.0f} s", markup=False)
 
-    best = fitted(
-        make, seen, start, make(jnp.asarray(start)).filled(np.array(BEGUN)), beats=BEATS, tell=tell
-    )
+    filled = make(jnp.asarray(start)).filled(np.array(FILLING))
+    best = fitted(make, seen, start, filled, beats=BEATS, tell=tell)
     spread = covariance(seen, best)
     judged(report, "3-D", seen, best.values)
     report.at_most(

@@ -32,11 +32,11 @@ from twinjax.electro import (
     activation_times,
     unbounded_lead_field,
 )
-from twinjax.geometry import Surface, left_ventricle, replace
+from twinjax.geometry import Surface
 from twinjax.heart import CalciumTransient, WholeHeart, adjoint, beat, sensitivities
 
 from ._report import Report, main
-from ._ventricle import ACTIVATED, SHAPE, transient, ventricle
+from ._ventricle import ACTIVATED, BUNDLE, nearest, tissue_of, transient, ventricle
 from .whole_heart_beat import steps
 
 SPACING, COARSE = 13.0, 25.0  # mm
@@ -129,16 +129,9 @@ class Excited(eqx.Module):
 def excited(spacing: float, calcium: CalciumTransient) -> Excited:
     """The ventricle, with tissue on the same tetrahedra."""
     heart = ventricle(spacing, calcium=calcium)
-    mean = np.asarray(jnp.mean(heart.wall.frames, axis=1))
-    left, _, right = np.linalg.svd(mean)  # the nearest axes
-    mesh = left_ventricle(spacing, endo=SHAPE.endo, epi=SHAPE.epi, base=SHAPE.base, layers=2)
-    frames = left @ right
-    mesh = replace(mesh, frames=frames)
-    inner = np.unique(mesh.facets[mesh.facet_tags == int(Surface.LV_ENDO)])
-    wanted = np.array([(-20.0, 0.0, -10.0), (0.0, 18.0, -30.0), (20.0, -5.0, -15.0)])
-    apart = np.linalg.norm(mesh.points[inner][None] - wanted[:, None], axis=2)
-    roots = RootNodes(inner[apart.argmin(axis=1)], ACTIVATED[0])
-    conductivity = Conductivities().intracellular(frames)
+    mesh = tissue_of(heart, spacing)
+    roots = RootNodes(nearest(mesh, Surface.LV_ENDO, BUNDLE), ACTIVATED[0])
+    conductivity = Conductivities().intracellular(mesh.frames)
     field = unbounded_lead_field(mesh.points, mesh.cells, conductivity, ELECTRODES)
     tissue = Eikonal(mesh, fast_layers=(Surface.LV_ENDO,))
     return Excited(heart, tissue, roots, field.twelve_leads())

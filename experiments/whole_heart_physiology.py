@@ -6,10 +6,11 @@ periodic, and again after each change of one thing:
 - the volume of blood, at two contractilities: Frank and Starling's law, the end-systolic relation
   of pressure and volume, and the stroke work that preload recruits;
 - the systemic resistance; the heart rate, with the calcium of cells paced at it; an atrium that
-  does not contract; half of the L-type calcium current blocked; half of hERG blocked.
+  does not contract; half of the L-type calcium current blocked; half of hERG blocked;
+- the way of excitation: by the left bundle, from the septum's right side where that is blocked, and
+  from there and a lead in the lateral wall at once.
 
-Spec: the directions, and sizes where they are known; sources are with the rows. Not tried, for the
-ventricle is one and contracts at once: bundle branch blocks, and pacing.
+Spec: the directions, and sizes where they are known; sources are with the rows.
 
 With --quick: one change of blood on a coarser mesh in long steps, directions alone.
 """
@@ -18,6 +19,7 @@ import time
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -26,6 +28,7 @@ from twinjax.cells import ToRORd, beat_grid, biomarkers, pace, scaled
 from twinjax.heart import CalciumTransient, HeartState, WholeHeart, settle
 from twinjax.units import convert, factor
 
+from ._conduction import KINDS, activation, stretched_within
 from ._report import Report, main
 from ._ventricle import Watch, ventricle
 from .whole_heart_beat import seen_of, steps
@@ -40,6 +43,10 @@ CHEN = "Chen et al. 2001, J Am Coll Cardiol 38:2028: adults at rest"
 PETERSEN = "Petersen et al. 2017, J Cardiovasc Magn Reson 19:18: 58 ± 5 % and 61 ± 5 %, 2 SD"
 WEISSLER = "Weissler et al. 1968, Circulation 37:149: 413 - 1.7 HR ± 10 ms in men, 2 SD"
 MULIERI = "Mulieri et al. 1992, Circulation 85:1743: force rises with frequency in healthy muscle"
+AURICCHIO = "Auricchio et al. 2004, Circulation 109:1133; late lateral walls"
+GRINES = "Grines et al. 1989, Circulation 79:845"
+KASS = "Kass et al. 1999, Circulation 99:1567"
+KIRN = "Kirn et al. 2008, Am J Physiol Heart 295:H640"
 USUAL = "usual of healthy adults"
 SIZES = {
     "ejection fraction [%]": (48.0, 71.0, PETERSEN),
@@ -57,6 +64,7 @@ SV, EDV, RISE = (
 )
 PEAK, EF, TIME = "peak pressure [mmHg]", "ejection fraction [%]", "ejection time [ms]"
 MEAN, OUTPUT, WORK = "mean arterial pressure [mmHg]", "output [L/min]", "stroke work [J]"
+ISF, DELAY = "internal stretch fraction [%]", "activation [ms]"
 CLOSES = ("volume as ejection ends [mL]", "pressure as ejection ends [mmHg]")
 Beat = dict[str, float]
 
@@ -85,6 +93,7 @@ def run(quick: bool, report: Report) -> None:
     still = laboratory.beat("still atrium", atrium=0.0)
     grows(report, "atrial kick", still, rest, OUTPUT, "the kick fills the ventricle")
     drugs(report, laboratory, rest)
+    conduction(report, laboratory)
     greatest = max(beat["residual"] for beat in laboratory.seen)
     words = "of the largest volume or pressure, over all beats"
     report.at_most("change over a beat", greatest, RTOL, unit="1", source=words)
@@ -143,6 +152,20 @@ def drugs(report: Report, laboratory: "Laboratory", rest: Beat) -> None:
     grows(report, "half of IKr blocked", rest, late, TIME, "relaxation comes later")
 
 
+def conduction(report: Report, laboratory: "Laboratory") -> None:
+    """The bundle, its block, and pacing."""
+    usual, blocked, paced = (laboratory.beat(kind, conduction=kind) for kind in KINDS)
+    title = "bundle branch block: from the first place activated to the last"
+    report.interval(title, blocked[DELAY], 90.0, 150.0, unit="ms", source=AURICCHIO)
+    grows(report, "bundle branch block", usual, blocked, ISF, KIRN)
+    grows(report, "bundle, not blocked", blocked, usual, EF, GRINES)
+    grows(report, "bundle, not blocked", blocked, usual, RISE, GRINES)
+    grows(report, "block, not paced", paced, blocked, DELAY, AURICCHIO)
+    grows(report, "block, not paced", paced, blocked, ISF, KIRN)
+    grows(report, "block, paced", blocked, paced, RISE, KASS)
+    grows(report, "block, paced", blocked, paced, SV, KASS)
+
+
 class Laboratory:
     """A heart that one thing is changed of at a time."""
 
@@ -167,7 +190,7 @@ class Laboratory:
             raise RuntimeError(f"the heart stopped {float(found.times[-1]):.0f} ms into: {name}")
         if self.start is None:
             self.start = found.state
-        seen = indices(found, float(heart.circulation.heart_rate))
+        seen = indices(found, heart)
         self.seen.append(seen)
         words = f"{seen[EF]:.0f} %, {seen[PEAK]:.0f} mmHg, residual {seen['residual']:.2g}"
         took = f"{time.perf_counter() - begun:.0f} s, {int(found.stats['beats'])} beats"
@@ -190,6 +213,7 @@ class Laboratory:
         rate: float = REST,
         atrium: float = 1.0,
         blocked: dict[str, float] | None = None,
+        conduction: str | None = None,
     ) -> WholeHeart:
         """Factors of what is there at rest; shares of currents."""
         heart = ventricle(self.spacing, calcium=self.calcium(rate, blocked or {}), rate=rate)
@@ -199,6 +223,9 @@ class Laboratory:
             "circulation.systemic_arteries.resistance": resistance,
             "circulation.left_atrium.active_elastance": atrium,
         }
+        if conduction is not None:
+            times = activation(heart, self.spacing, conduction)
+            heart = eqx.tree_at(lambda h: h.activation, heart, times)
         space = ParameterSpace(heart, list(factors))
         return space.write(heart, space.read(heart) * np.array(list(factors.values())))
 
@@ -218,8 +245,9 @@ class Laboratory:
         return float(biomarkers(self._paced(REST, blocked)[0])["apd90"])
 
 
-def indices(done: Any, rate: float) -> Beat:
-    """Of a beat: those of `seen_of`, and what valves and vessels tell."""
+def indices(done: Any, heart: WholeHeart) -> Beat:
+    """Of a beat: those of `seen_of`, and what valves, vessels and fibres tell."""
+    rate = float(heart.circulation.heart_rate)
     times = np.asarray(done.times) - float(done.times[0])
     volume, pressure, arterial, atrial, flow = (
         np.asarray(done.observations[name])
@@ -241,6 +269,8 @@ def indices(done: Any, rate: float) -> Beat:
     opens = crossing(when, beyond, 0, top, last=True)
     closes = crossing(when, -out, int(out.argmax()), len(when) - 1)
     opens_mitral = crossing(when, -above, top, len(when) - 1)
+    systole = order[(when >= closes_mitral) & (when <= closes)]
+    stretch = np.asarray(done.observations["seen"]["stretch"])[systole]
     mean = (pressure[1:] + pressure[:-1]) / 2
     stroke = float(np.ptp(volume))
     return seen_of(done) | {
@@ -252,6 +282,8 @@ def indices(done: Any, rate: float) -> Beat:
         CLOSES[1]: float(np.interp(closes, times, pressure)),
         "isovolumic contraction [ms]": opens - closes_mitral,
         TIME: closes - opens,
+        ISF: stretched_within(stretch, np.asarray(heart.wall.elements.geometry()[1])),
+        DELAY: float(jnp.ptp(heart.activation)),
         "isovolumic relaxation [ms]": opens_mitral - closes,
         "residual": float(done.stats["residual"]),
     }
