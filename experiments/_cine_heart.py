@@ -18,8 +18,8 @@ from ._cine_lumped import CHAMBERS
 from ._ventricle import sarcomeres
 
 # Chosen: tension by which a wall that is thinner beside its cavity than the experiments' ventricle
-# bears the same pressure, and the right ventricle's, of that; a stiffness, and the modulus with which
-# cells of a coarse mesh, one through the wall, do not fold [kPa].
+# bears the same pressure, and the right ventricle's, of that; a stiffness, and the modulus with
+# which cells of a coarse mesh, one through the wall, do not fold [kPa].
 TENSION, RIGHT = 1.5, 0.5
 STIFFNESS, LOCAL = 0.6, 300.0
 ACTIVATED = 0.0  # ms
