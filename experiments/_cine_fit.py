@@ -18,7 +18,8 @@ from twinjax.units import factor
 from ._cine_heart import CineHeart, goes_on
 from ._cine_lumped import CHAMBERS, Seen
 
-LONGEST = 1.0  # of a step in any coordinate, in SDs of the prior
+LONGEST = (1.0, 0.4)  # of the first three steps and later ones in any coordinate, in SDs
+PERIODIC = 5.0  # mL, by which a ventricle's volume may change over the beat
 DIVISIONS = (1, 2, 4)
 EARLY, LATE, UNTIL = 6.0, 15.0, 500.0  # ms: steps of the beat, and when they change
 
@@ -123,39 +124,36 @@ def fitted(
     beats: int,
     tell: Callable[[Linear], None],
 ) -> Linear:
-    """The best of the beats, by steps that are bounded; `tell` is given each.
+    """The best of the beats that are nearly periodic, by steps that are bounded; `tell` has each.
 
-    After a beat that is worse than the best the next one tries a quarter of the step from there.
+    Beats on the way are not periodic, so that one may be worse than that before it and its step
+    still be a good one. After a beat that cannot be had the next one tries a quarter of the step.
     """
     moves: HeartState | None = None
     best: Linear | None = None
-    end: tuple[HeartState, HeartState | None] | None = None
+    last: tuple[Linear, HeartState, HeartState] | None = None
     way = np.zeros(len(z))
-    for _ in range(beats):
+    for number in range(beats):
         try:
-            here, state, moves = linearised(make, seen, z, state, moves)
+            last = linearised(make, seen, z, state, moves)
         except RuntimeError:
-            if best is None:
+            if last is None:
                 raise
-            here = None
-        if here is not None:
-            tell(here)
-        if here is not None and (best is None or _cost(seen, here) < 1.02 * _cost(seen, best)):
-            best = here if best is None or _cost(seen, here) < _cost(seen, best) else best
-            end = (state, moves)
-            root = _root(seen, here)
-            now = misfit(seen, here)
-            way = np.linalg.solve(root.T @ root, -root.T @ now)
-            way *= min(1.0, LONGEST / max(np.abs(way).max(), 1e-12))
-            z = here.z + way
-        else:
-            assert best is not None
-            assert end is not None
-            state, moves = end
             way = way / 4
-            z = best.z + way
+        else:
+            tell(last[0])
+            best = min((best or last[0], last[0]), key=lambda at: _rank(seen, at))
+            root = _root(seen, last[0])
+            way = np.linalg.solve(root.T @ root, -root.T @ misfit(seen, last[0]))
+            way *= min(1.0, LONGEST[min(number // 3, 1)] / max(np.abs(way).max(), 1e-12))
+        here, state, moves = last
+        z = here.z + way
     assert best is not None
     return best
+
+
+def _rank(seen: Seen, at: Linear) -> tuple[bool, float]:
+    return at.drift > PERIODIC, _cost(seen, at)
 
 
 def _cost(seen: Seen, at: Linear) -> float:
