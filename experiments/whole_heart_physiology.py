@@ -35,7 +35,7 @@ from .whole_heart_beat import seen_of, steps
 
 SPACING, CELL_BEATS, BEATS, RTOL = 13.0, 100, 10, 0.003
 REST, FAST = 60.0, 90.0  # bpm
-LITTLE, MUCH, STRONG, HIGH = 0.85, 1.15, 1.15, 1.33  # of the blood, the tension, the resistance
+LITTLE, MUCH, STRONG, HIGH = 0.92, 1.08, 1.15, 1.33  # of the blood, the tension, the resistance
 STARLING = "Patterson and Starling 1914, J Physiol 48:357"
 GLOWER = "Glower et al. 1985, Circulation 71:994: linear in each of their dogs"
 SUGA = "Suga and Sagawa 1974, Circ Res 35:117"
