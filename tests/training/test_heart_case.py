@@ -465,7 +465,7 @@ def test_the_page_shows_the_packaged_case():
         ("step = 10.0", "step = -1.0", "heart.step: input should be greater than 0"),
         ("b_f =", "b_ff =", "unknown parameter 'b_ff'; did you mean 'b_f'"),
         ("ca50 =", "ca500 =", "unknown parameter 'ca500'; did you mean 'ca50'"),
-        ("value = 600.0", "value = 6.0", "ca50 = 0.006 µM is outside its bounds [0.3, 3] µM"),
+        ("value = 600.0", "value = 6.0", "ca50 = 0.006 µM is outside its bounds [0.05, 3] µM"),
         ('"mitral.open_resistance"', '"mitral.open_resistence"', "did you mean 'mitral.open_resi"),
         ('"mitral.open_resistance"', "heart_rate", "the heart_rate is given as heart.rate"),
         (
