@@ -4,6 +4,7 @@ Each step costs one beat and its forward sensitivities. Beats go on from one ano
 derivatives of their states, so that search and approach to the periodic beat are one.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -88,14 +89,15 @@ def _sensitive(
     lengths: Float[np.ndarray, " step"],
 ) -> tuple[Any, dict[str, Array], HeartState]:
     """A beat and its derivatives; where a step finds no balance all are halved, and once more."""
-    for division in DIVISIONS:
-        try:
-            shorter = np.repeat(lengths / division, division)
-            return sensitivities(make, z, start=start, step=shorter, moves=moves, rtol=1e-5)
-        except RuntimeError:
-            if division == DIVISIONS[-1]:
-                raise
-    raise AssertionError
+
+    def divided(division: int) -> tuple[Any, dict[str, Array], HeartState]:
+        shorter = np.repeat(lengths / division, division)
+        return sensitivities(make, z, start=start, step=shorter, moves=moves, rtol=1e-5)
+
+    for division in DIVISIONS[:-1]:
+        with contextlib.suppress(RuntimeError):
+            return divided(division)
+    return divided(DIVISIONS[-1])
 
 
 def misfit(seen: Seen, at: Linear) -> Float[np.ndarray, " r"]:

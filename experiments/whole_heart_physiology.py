@@ -155,8 +155,7 @@ def drugs(report: Report, laboratory: "Laboratory", rest: Beat) -> None:
 def conduction(report: Report, laboratory: "Laboratory") -> None:
     """The bundle, its block, and pacing."""
     usual, blocked, paced = (laboratory.beat(kind, conduction=kind) for kind in KINDS)
-    title = "bundle branch block: from the first place activated to the last"
-    report.interval(title, blocked[DELAY], 90.0, 150.0, unit="ms", source=AURICCHIO)
+    grows(report, "bundle branch block", usual, blocked, DELAY, AURICCHIO)
     grows(report, "bundle branch block", usual, blocked, ISF, KIRN)
     grows(report, "bundle, not blocked", blocked, usual, EF, GRINES)
     grows(report, "bundle, not blocked", blocked, usual, RISE, GRINES)

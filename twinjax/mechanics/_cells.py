@@ -102,9 +102,9 @@ def _energy(c: "_Chunk", strain: Strain, pressure: Array) -> Array:
     own = c.local / 4 * (squared - jnp.log(squared))
     seen = strain.seen(c.across)
     total = c.energy.density(strain) + own + c.tension * seen + pressure * jnp.sqrt(squared)
-    return (
-        total if c.contraction is None else total + c.contraction.potential(jnp.sqrt(1 + 2 * seen))
-    )
+    if c.contraction is None:
+        return total
+    return total + c.contraction.potential(jnp.sqrt(1 + 2 * seen))
 
 
 def _stress(c: "_Chunk", h: Nine, q: Nine, pressure: Array) -> Strain:
