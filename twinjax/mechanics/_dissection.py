@@ -61,9 +61,20 @@ def nested_dissection(graph: csr_array, leaf: int = 60) -> list[Part]:
             (nodes[far], nodes[far], -1),
             (nodes[near], nodes[near], -1),
         ]
-    # Separators are found from the top, so a rim is in the order of elimination only when sorted.
-    when = np.empty(graph.shape[0], np.int64)
-    when[np.concatenate([part.nodes for part in parts])] = np.arange(graph.shape[0])
+    return _in_order(parts, graph.shape[0])
+
+
+def _in_order(parts: list[Part], count: int) -> list[Part]:
+    """The rims in the order of elimination, and that within parts such that rims have long runs."""
+    upper = [len(parts) - 1]  # from the top
+    for number in upper:
+        upper += parts[number].below
+    inside = np.zeros(count, np.uint64)  # a bit for each of the first rims
+    for bit, number in zip(range(63, -1, -1), upper, strict=False):
+        inside[parts[number].rim] += np.uint64(1 << bit)
+    parts = [p._replace(nodes=p.nodes[np.argsort(inside[p.nodes], kind="stable")]) for p in parts]
+    when = np.empty(count, np.int64)
+    when[np.concatenate([part.nodes for part in parts])] = np.arange(count)
     return [part._replace(rim=part.rim[np.argsort(when[part.rim])]) for part in parts]
 
 

@@ -24,7 +24,8 @@ from jaxtyping import Array, Float
 from twinjax._results import RESULTS
 from twinjax.mechanics._wall import Deformation, Wall
 
-_REUSE = 0.3  # a stiffness is kept while it makes corrections shrink to less than this
+_REUSE = 0.5  # a stiffness is kept while it makes corrections shrink to less than this
+_TAKEN = 8  # corrections from which it is brought up to date
 _LEAST = 1 / 64  # the shortest step along a correction
 _QUICK = 8  # after a load step of at most so many corrections the next one is longer
 _FAR = 1e6  # walls that are held do not go so many times their own size
@@ -107,6 +108,8 @@ class _Way(NamedTuple):
     coupling: Any
     damping: Array
     stale: Array  # the stiffness is of an earlier deformation
+    taken: Any  # the corrections that were taken since it was made
+    count: Array  # of them
     fresh: Array  # a stiffness is wanted here
     ended: Array  # nothing is left to correct
     tries: Array  # since the share was last raised
@@ -180,6 +183,8 @@ def _begin(task: _Task, start: Any) -> _Way:
         coupling=coupling,
         damping=jnp.ones(()),
         stale=no,
+        taken=jax.tree.map(lambda leaf: jnp.zeros((_TAKEN, *leaf.shape), leaf.dtype), start),
+        count=none,
         fresh=jnp.array(True),
         ended=no,
         tries=none,
@@ -219,7 +224,12 @@ def _judged(task: _Task, way: _Way, trial: Any, right: Any, displacement: Array)
     after = task.balance.solved(way.coupling, right, displacement)
     sound = task.balance.least_volume(trial) > 0
     size = _size(task, after)
-    made = way._replace(correction=after, fresh=jnp.array(False), stale=jnp.array(False))
+    made = way._replace(
+        correction=after,
+        count=jnp.array(0),
+        fresh=jnp.array(False),
+        stale=jnp.array(False),
+    )
     bad = ~(sound & (size < _FAR * task.options.size))
     tested = _tested(task, way, trial, after, sound)
     too_long = (tested.damping < _LEAST) | (tested.tries >= task.options.most)
@@ -234,22 +244,27 @@ def _judged(task: _Task, way: _Way, trial: Any, right: Any, displacement: Array)
 
 
 def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Way:
-    before, size = _size(task, way.correction), _size(task, after)
-    shorter = size <= (1 - way.damping / 4) * before
+    before = _size(task, way.correction)
+    after, next_ = _brought_up(task, way, after)
+    size, length = _size(task, next_), _size(task, after)
+    shorter = length <= (1 - way.damping / 4) * before
     # Where nothing is left to correct, both are roundings.
     tiny = (size <= task.options.rtol * task.options.size) & (way.damping == 1)
     rounding = 1e-14 * jnp.max(way.coupling.give) * jnp.sqrt(jnp.max(task.balance.measure()))
     pressure = 1e2 * task.options.rtol * _greatest(task.balance.deformation(trial).pressure)
-    left = _greatest(task.balance.deformation(after).pressure)
+    left = _greatest(task.balance.deformation(next_).pressure)
     ended = tiny & sound & (left <= pressure + rounding)
     good = sound & (shorter | tiny) & jnp.isfinite(size)
-    enough = good & (way.damping == 1) & ((size <= _REUSE * before) | tiny)
+    enough = good & (way.damping == 1) & ((length <= _REUSE * before) | tiny)
+    enough = enough & (way.count < _TAKEN)
     # Pressures that lag behind want a stiffness of their own.
     enough = enough & ~(way.stale & tiny & ~ended)
     wider, closer = jnp.minimum(2 * way.damping, 1), way.damping / 2
     return way._replace(
-        at=_where(good, _where(ended, _plus(trial, after, 1.0), trial), way.at),
-        correction=_where(enough, after, way.correction),
+        at=_where(good, _where(ended, _plus(trial, next_, 1.0), trial), way.at),
+        correction=_where(enough, next_, way.correction),
+        taken=jax.tree.map(lambda known, one: known.at[way.count].set(one), way.taken, way.correction),
+        count=way.count + (good & enough),
         damping=jnp.where(good, wider, jnp.where(way.stale, 1.0, closer)),
         fresh=jnp.where(good, ~enough, way.stale),
         stale=way.stale | (good & enough),
@@ -257,6 +272,28 @@ def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Wa
         tries=way.tries + 1,
         corrections=way.corrections + 1,
     )
+
+
+def _brought_up(task: _Task, way: _Way, after: Any) -> tuple[Any, Any]:
+    """A correction by the stiffness, brought up to date by the corrections taken before the last
+    one, and by that one as well.
+
+    Broyden's update of an inverse, as Deuflhard's QNERR does it (2.1.4).
+    """
+
+    def share(one: Any, other: Any) -> Array:
+        a, b = (task.balance.deformation(each).displacement for each in (one, other))
+        square = jnp.sum(b * b)
+        return jnp.sum(a * b) / jnp.where(square > 0, square, 1)
+
+    def advance(i: Array, after: Any) -> Any:
+        old, new = (jax.tree.map(lambda leaf: leaf[k], way.taken) for k in (i, i + 1))
+        new = _where(i + 1 < way.count, new, way.correction)
+        return _plus(after, new, share(after, old))
+
+    after = jax.lax.fori_loop(0, way.count, advance, after)
+    last = jnp.where(way.damping == 1, jnp.minimum(share(after, way.correction), 0.5), 0.0)
+    return after, jax.tree.map(lambda leaf: leaf / (1 - last), after)
 
 
 def _reached(task: _Task, way: _Way) -> _Way:

@@ -59,6 +59,11 @@ class Sparsity:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    def forget(self) -> None:
+        """Lets go of all factorisations."""
+        self._held.clear()
+        self._rough = self._solved = None
+
     def slots_of(self, facets: Int[np.ndarray, "facet m"]) -> Int[np.ndarray, "facet m m"]:
         """The block of each pair of nodes of facets."""
         keys = facets[:, :, None].astype(np.int64) * self.count + facets[:, None, :]
@@ -192,9 +197,7 @@ class Sparsity:
         return found.reshape(sides.shape)
 
     def _backward(self, values: np.ndarray, vectors: np.ndarray, transpose: bool) -> np.ndarray:
-        if not (np.isfinite(values).all() and np.isfinite(vectors).all()):
-            return np.full_like(vectors, np.nan)
-        factors = self._factors(values)
+        factors = self._factors(values) if np.isfinite(vectors).all() else None
         if factors is None:
             return np.full_like(vectors, np.nan)
         return factors.solve(vectors, transpose=transpose)
@@ -204,6 +207,8 @@ class Sparsity:
         for known, factors in self._held:
             if np.array_equal(known, values):
                 return factors
+        if not np.isfinite(values).all():
+            return None
         factors = None
         if len(self._held) == _HELD:
             self._held.pop()  # before the next ones are made: they are large
