@@ -2,8 +2,9 @@
 
 Deuflhard 2004, Newton Methods for Nonlinear Problems, 3.3: a step s along the correction d is taken
 if the next correction with the *same* stiffness, d', is shorter, |d'| ≤ (1 - s/4) |d|; that test is
-the same whatever the units of forces and volumes are. Corrections that shrink to less than a third
-are used as they are, so that a stiffness is made and factorised only where one is needed. In large
+the same whatever the units of forces and volumes are. As long as corrections shrink to less than a
+half, the stiffness is kept, and brought up to date by what they have shown (Broyden's update of an
+inverse; QNERR, 2.1.4 there), so that one is made and factorised only where it is needed. In large
 walls in motion factors of an earlier stiffness serve as well, in a Krylov space, as long as a few
 products suffice.
 
@@ -263,7 +264,9 @@ def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Wa
     return way._replace(
         at=_where(good, _where(ended, _plus(trial, next_, 1.0), trial), way.at),
         correction=_where(enough, next_, way.correction),
-        taken=jax.tree.map(lambda known, one: known.at[way.count].set(one), way.taken, way.correction),
+        taken=jax.tree.map(
+            lambda known, one: known.at[way.count].set(one), way.taken, way.correction
+        ),
         count=way.count + (good & enough),
         damping=jnp.where(good, wider, jnp.where(way.stale, 1.0, closer)),
         fresh=jnp.where(good, ~enough, way.stale),
@@ -275,11 +278,8 @@ def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Wa
 
 
 def _brought_up(task: _Task, way: _Way, after: Any) -> tuple[Any, Any]:
-    """A correction by the stiffness, brought up to date by the corrections taken before the last
-    one, and by that one as well.
-
-    Broyden's update of an inverse, as Deuflhard's QNERR does it (2.1.4).
-    """
+    """A correction of the stiffness as it is after all corrections taken but the last one, and
+    after that one too."""
 
     def share(one: Any, other: Any) -> Array:
         a, b = (task.balance.deformation(each).displacement for each in (one, other))
@@ -287,11 +287,13 @@ def _brought_up(task: _Task, way: _Way, after: Any) -> tuple[Any, Any]:
         return jnp.sum(a * b) / jnp.where(square > 0, square, 1)
 
     def advance(i: Array, after: Any) -> Any:
-        old, new = (jax.tree.map(lambda leaf: leaf[k], way.taken) for k in (i, i + 1))
+        old = jax.tree.map(lambda known: known[i], way.taken)
+        new = jax.tree.map(lambda known: known[i + 1], way.taken)
         new = _where(i + 1 < way.count, new, way.correction)
         return _plus(after, new, share(after, old))
 
     after = jax.lax.fori_loop(0, way.count, advance, after)
+    # A step that was damped does not show what a whole one does.
     last = jnp.where(way.damping == 1, jnp.minimum(share(after, way.correction), 0.5), 0.0)
     return after, jax.tree.map(lambda leaf: leaf / (1 - last), after)
 
