@@ -1,7 +1,8 @@
 """Both ventricles in three dimensions by the volumes and the cuff: few steps of Gauss and Newton.
 
-Each step costs one beat and its forward sensitivities. Beats go on from one another, and so do the
-derivatives of their states, so that search and approach to the periodic beat are one.
+Each step costs a beat, in which what the step has disturbed settles, and one with its forward
+sensitivities. Beats go on from one another, and so do the derivatives of their states, so that
+search and approach to the periodic beat are one.
 """
 
 import contextlib
@@ -11,15 +12,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from twinjax.heart import HeartState, sensitivities
+from twinjax.heart import HeartState, beat, sensitivities
 from twinjax.units import factor
 
 from ._cine_heart import CineHeart, goes_on
 from ._cine_lumped import CHAMBERS, Seen
 
-LONGEST = (1.0, 0.4)  # of the first three steps and later ones in any coordinate, in SDs
+LONGEST = (1.0, 0.6)  # of the first three steps and later ones in any coordinate, in SDs
 PERIODIC = 5.0  # mL, by which a ventricle's volume may change over the beat
 DIVISIONS = (1, 2, 4)
 EARLY, LATE, UNTIL = 6.0, 15.0, 500.0  # ms: steps of the beat, and when they change
@@ -43,6 +44,15 @@ def beat_steps(period: float) -> Float[np.ndarray, " n"]:
     return np.concatenate([early, np.full(count, (period - UNTIL) / count)])
 
 
+def settled(
+    make: CineHeart, seen: Seen, z: Float[np.ndarray, " n"], state: HeartState
+) -> HeartState:
+    """The end of the beat that goes on from a state at z."""
+    start, _ = goes_on(make, jnp.asarray(z), state, None)
+    heart = make(jnp.asarray(z))
+    return _by_steps(seen, lambda each: beat(heart, start=start, step=each, rtol=1e-5)).state
+
+
 def linearised(
     make: CineHeart,
     seen: Seen,
@@ -53,8 +63,10 @@ def linearised(
     """The beat that goes on from a state at z, what it tells, its end and the end's derivatives."""
     at = jnp.asarray(z)
     start, begun = goes_on(make, at, state, moves)
-    lengths = beat_steps(seen.period * factor("s", "ms"))
-    run, slopes, moves = _sensitive(make, at, start, begun, lengths)
+    run, slopes, moves = _by_steps(
+        seen,
+        lambda each: sensitivities(make, at, start=start, step=each, moves=begun, rtol=1e-5),
+    )
     times = np.asarray(run.times) * factor("ms", "s")
     frames = seen.period * np.arange(seen.frames) / seen.frames
 
@@ -81,23 +93,13 @@ def linearised(
     )
 
 
-def _sensitive(
-    make: CineHeart,
-    z: Array,
-    start: HeartState,
-    moves: HeartState | None,
-    lengths: Float[np.ndarray, " step"],
-) -> tuple[Any, dict[str, Array], HeartState]:
-    """A beat and its derivatives; where a step finds no balance all are halved, and once more."""
-
-    def divided(division: int) -> tuple[Any, dict[str, Array], HeartState]:
-        shorter = np.repeat(lengths / division, division)
-        return sensitivities(make, z, start=start, step=shorter, moves=moves, rtol=1e-5)
-
+def _by_steps(seen: Seen, run: Callable[[np.ndarray], Any]) -> Any:
+    """A beat; where a step finds no balance all are halved, and once more."""
+    lengths = beat_steps(seen.period * factor("s", "ms"))
     for division in DIVISIONS[:-1]:
         with contextlib.suppress(RuntimeError):
-            return divided(division)
-    return divided(DIVISIONS[-1])
+            return run(np.repeat(lengths / division, division))
+    return run(np.repeat(lengths / DIVISIONS[-1], DIVISIONS[-1]))
 
 
 def misfit(seen: Seen, at: Linear) -> Float[np.ndarray, " r"]:
@@ -126,7 +128,8 @@ def fitted(
     beats: int,
     tell: Callable[[Linear], None],
 ) -> Linear:
-    """The best of the beats that are nearly periodic, by steps that are bounded; `tell` has each.
+    """The best of so many linearised beats that are nearly periodic, by steps that are bounded;
+    `tell` has each.
 
     Beats on the way are not periodic, so that one may be worse than that before it and its step
     still be a good one. After a beat that cannot be had the next one tries a quarter of the step.
@@ -137,7 +140,7 @@ def fitted(
     way = np.zeros(len(z))
     for number in range(beats):
         try:
-            last = linearised(make, seen, z, state, moves)
+            last = linearised(make, seen, z, settled(make, seen, z, state), moves)
         except RuntimeError:
             if last is None:
                 raise

@@ -39,6 +39,7 @@ LITTLE, MUCH, STRONG, HIGH = 0.92, 1.08, 1.15, 1.33  # of the blood, the tension
 STARLING = "Patterson and Starling 1914, J Physiol 48:357"
 GLOWER = "Glower et al. 1985, Circulation 71:994: linear in each of their dogs"
 SUGA = "Suga and Sagawa 1974, Circ Res 35:117"
+SAGAWA = "Sagawa 1981, Circulation 63:1223: where the ratio of pressure to volume is greatest"
 CHEN = "Chen et al. 2001, J Am Coll Cardiol 38:2028: adults at rest"
 PETERSEN = "Petersen et al. 2017, J Cardiovasc Magn Reson 19:18: 58 ± 5 % and 61 ± 5 %, 2 SD"
 WEISSLER = "Weissler et al. 1968, Circulation 37:149: 413 - 1.7 HR ± 10 ms in men, 2 SD"
@@ -65,7 +66,7 @@ SV, EDV, RISE = (
 PEAK, EF, TIME = "peak pressure [mmHg]", "ejection fraction [%]", "ejection time [ms]"
 MEAN, OUTPUT, WORK = "mean arterial pressure [mmHg]", "output [L/min]", "stroke work [J]"
 ISF, DELAY = "internal stretch fraction [%]", "activation [ms]"
-CLOSES = ("volume as ejection ends [mL]", "pressure as ejection ends [mmHg]")
+ENDS = ("volume at end-systole [mL]", "pressure at end-systole [mmHg]")
 Beat = dict[str, float]
 
 
@@ -115,7 +116,9 @@ def preload(report: Report, laboratory: "Laboratory", little: Beat, rest: Beat, 
     title = "stroke work over end-diastolic volume, r²"
     report.at_least(title, straight, 0.97, unit="1", source=GLOWER)
     slope, straight = relation(usual)
-    report.at_least("end-systolic relation, r²", straight, 0.97, unit="1", source=SUGA)
+    points = "; ".join(f"{beat[ENDS[0]]:.1f} mL {beat[ENDS[1]]:.1f} mmHg" for beat in usual)
+    words = f"{points}; {SAGAWA}"
+    report.at_least("end-systolic relation, r²", straight, 0.97, unit="1", source=words)
     report.interval("end-systolic elastance", slope, 1.0, 4.5, unit="mmHg/mL", source=CHEN)
     strong = [
         laboratory.beat(f"stronger, {name}", blood=blood, strength=STRONG)
@@ -128,8 +131,8 @@ def preload(report: Report, laboratory: "Laboratory", little: Beat, rest: Beat, 
 
 
 def relation(beats: list[Beat]) -> tuple[float, float]:
-    """Slope [mmHg/mL] and r² of pressures as ejection ends."""
-    volume, pressure = ([beat[name] for beat in beats] for name in CLOSES)
+    """Slope [mmHg/mL] and r² of end-systolic pressures over volumes."""
+    volume, pressure = ([beat[name] for beat in beats] for name in ENDS)
     return float(np.polyfit(volume, pressure, 1)[0]), _square(volume, pressure)
 
 
@@ -270,6 +273,7 @@ def indices(done: Any, heart: WholeHeart) -> Beat:
     opens_mitral = crossing(when, -above, top, len(when) - 1)
     systole = order[(when >= closes_mitral) & (when <= closes)]
     stretch = np.asarray(done.observations["seen"]["stretch"])[systole]
+    steepest = systole[(pressure / volume)[systole].argmax()]
     mean = (pressure[1:] + pressure[:-1]) / 2
     stroke = float(np.ptp(volume))
     return seen_of(done) | {
@@ -277,8 +281,8 @@ def indices(done: Any, heart: WholeHeart) -> Beat:
         OUTPUT: stroke * convert(rate, "bpm", "1/s") * factor("mL/s", "L/min"),
         WORK: -float(np.sum(mean * np.diff(volume))) * factor("mmHg·mL", "J"),
         MEAN: float(np.trapezoid(arterial, times) / times[-1]),
-        CLOSES[0]: float(np.interp(closes, times, volume)),
-        CLOSES[1]: float(np.interp(closes, times, pressure)),
+        ENDS[0]: float(volume[steepest]),
+        ENDS[1]: float(pressure[steepest]),
         "isovolumic contraction [ms]": opens - closes_mitral,
         TIME: closes - opens,
         ISF: stretched_within(stretch, np.asarray(heart.wall.elements.geometry()[1])),
