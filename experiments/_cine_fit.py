@@ -1,6 +1,6 @@
 """Both ventricles in three dimensions by the volumes and the cuff: few steps of Gauss and Newton.
 
-Each step costs a beat, in which what the step has disturbed settles, and one with its forward
+Each step costs a few beats, in which what the step has disturbed settles, and one with its forward
 sensitivities. Beats go on from one another, and so do the derivatives of their states, so that
 search and approach to the periodic beat are one.
 """
@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from twinjax.heart import HeartState, beat, sensitivities
+from twinjax import RESULTS
+from twinjax.heart import HeartState, sensitivities, settle
 from twinjax.units import factor
 
 from ._cine_heart import CineHeart, goes_on
 from ._cine_lumped import CHAMBERS, Seen
 
 LONGEST = (1.0, 0.6)  # of the first three steps and later ones in any coordinate, in SDs
+SETTLING, SETTLED = 3, 0.01  # beats at most, and the change over a beat at which there are fewer
 PERIODIC = 5.0  # mL, by which a ventricle's volume may change over the beat
 DIVISIONS = (1, 2, 4)
 EARLY, LATE, UNTIL = 6.0, 15.0, 500.0  # ms: steps of the beat, and when they change
@@ -47,10 +49,17 @@ def beat_steps(period: float) -> Float[np.ndarray, " n"]:
 def settled(
     make: CineHeart, seen: Seen, z: Float[np.ndarray, " n"], state: HeartState
 ) -> HeartState:
-    """The end of the beat that goes on from a state at z."""
+    """The end of a beat at z that is nearly periodic, or of the last of a few, from a state on."""
     start, _ = goes_on(make, jnp.asarray(z), state, None)
     heart = make(jnp.asarray(z))
-    return _by_steps(seen, lambda each: beat(heart, start=start, step=each, rtol=1e-5)).state
+
+    def run(lengths: np.ndarray) -> HeartState:
+        found = settle(heart, start=start, step=lengths, beats=SETTLING, rtol=SETTLED, throw=False)
+        if not (found.ok or found.result == RESULTS.not_periodic):
+            raise RuntimeError(RESULTS(int(found.result)).message)
+        return found.state
+
+    return _by_steps(seen, run)
 
 
 def linearised(

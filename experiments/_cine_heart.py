@@ -31,10 +31,8 @@ FREE = {
     "calcium duration": 0.2,
     "crossbridge speed": 0.4,
     "troponin speed": 0.4,
-    "thin filament speed": 0.4,
     "distortion": 0.4,
     "stiffness": 0.4,
-    "viscosity": 0.7,
     "activation": 15.0,
     "systemic_arteries.resistance": 0.3,
     "systemic_arteries.compliance": 0.3,
@@ -43,7 +41,7 @@ FREE = {
     "atrial elastances": 0.35,
 }
 NAMES = tuple(FREE)
-SPEEDS = ("k_uw", "k_ws")  # of crossbridges, which one factor scales
+SPEEDS = ("k_u", "k_uw", "k_ws")  # of the sarcomere, which one factor scales
 ATRIA = tuple(
     f"{side}_atrium.{kind}_elastance"
     for side in ("left", "right")
@@ -99,11 +97,9 @@ class CineHeart(eqx.Module):
                 *parts,
                 *speeds,
                 h.tension.k_trpn,
-                h.tension.k_u,
                 h.tension.a_total,
                 *moved,
                 h.wall.energy.stiffness,
-                h.wall.viscosity,
                 h.activation,
             ]
 
@@ -111,11 +107,9 @@ class CineHeart(eqx.Module):
         values += [_leaf(heart.circulation, name) * grown["atrial elastances"] for name in ATRIA]
         values += [getattr(heart.tension, name) * speed for name in SPEEDS]
         values += [heart.tension.k_trpn * grown["troponin speed"]]
-        values += [heart.tension.k_u * grown["thin filament speed"]]
         values += [heart.tension.a_total * grown["distortion"]]
         values += [t_ref, heart.tension.ca50 * grown["ca50"], heart.calcium.times * lasts]
         values += [heart.wall.energy.stiffness * grown["stiffness"]]
-        values += [heart.wall.viscosity * grown["viscosity"]]
         values += [heart.activation + by["activation"]]
         return eqx.tree_at(leaves, heart, values)
 
