@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from training.anatomy import load_anatomy
 from training.mechanics_case import CAVITIES, ENERGIES, SURFACES, MechanicsCase, WallPlan
-from twinjax.geometry import FibreRule, Mesh, Surface, inspect, segments
+from twinjax.geometry import FibreRule, Mesh, Surface, divided, inspect, segments
 from twinjax.io import read_mesh
 from twinjax.mechanics import (
     Ellipsoid,
@@ -95,16 +96,7 @@ def _made(plan: WallPlan) -> tuple[Any, ...]:
         elements = shape.tetrahedra(table.spacing, layers=table.layers)
     else:
         elements = shape.hexahedra(table.square, table.rings, table.layers, apex=table.apex)
-    number = None
-    if plan.septum is not None:
-        corners = 4 if table.spacing is not None else 8
-        mesh = Mesh(
-            elements.points,
-            np.asarray(elements.cells)[:, :corners],
-            facets=elements.facets[:, : 3 if corners == 4 else 4],
-            facet_tags=elements.facet_tags,
-        )
-        number = segments(mesh, plan.septum)
+    number = None if plan.septum is None else segments(corners_of(elements), plan.septum)
     frames = shape.frames(elements, *table.helix)
     return elements, frames, shape.frames(elements, 0.0, 0.0), number, []
 
@@ -126,7 +118,13 @@ def _from_file(plan: WallPlan) -> tuple[Any, ...]:
     frames: Any
     if table.fibres == "rule" or read.frames is None:
         rule = FibreRule(helix_endo=table.helix[0], helix_epi=table.helix[1])
-        frames = at_points(elements, rule.frames(mesh, at="nodes"))
+        # A right ventricle's wall may be one cell thick.
+        thin = len(mesh.nodes(Surface.RV_ENDO)) > 0
+        frames = (
+            rule_axes(rule, mesh, elements)
+            if thin
+            else at_points(elements, rule.frames(mesh, at="nodes"))
+        )
     else:
         assert mesh.frames is not None
         frames = np.asarray(mesh.frames)
@@ -143,3 +141,27 @@ def _from_file(plan: WallPlan) -> tuple[Any, ...]:
     if plan.septum is not None or len(mesh.nodes(Surface.RV_ENDO)):
         number = segments(mesh, plan.septum)
     return elements, frames, axes, number, notes
+
+
+def rule_axes(rule: FibreRule, mesh: Mesh, elements: Quadratic) -> Float[np.ndarray, "cell q 3 3"]:
+    """By rule, in the part of each cell, of eight, that is nearest to a point of quadrature.
+
+    Where a wall is one cell thick, fibres at its nodes are 120° apart, and the shorter way between
+    them, which interpolation would take, is not the rule's.
+    """
+    parts, _ = divided(mesh)
+    centres = parts.centres().reshape(-1, 1, 8, 3)
+    places = np.asarray(elements.at_quadrature(elements.points))[:, :, None]
+    nearest = np.linalg.norm(places - centres, axis=3).argmin(axis=2)
+    frames = np.asarray(rule.frames(parts)).reshape(-1, 8, 3, 3)
+    return frames[np.arange(len(nearest))[:, None], nearest]
+
+
+def corners_of(elements: Quadratic) -> Mesh:
+    """The mesh of the corners of elements, with their tagged facets."""
+    cells = np.asarray(elements.cells)
+    corners, sides = (4, 3) if cells.shape[1] == 10 else (8, 4)
+    facets = elements.facets[:, :sides]
+    count = int(max(cells[:, :corners].max(), facets.max(initial=0))) + 1
+    points = np.asarray(elements.points)[:count]
+    return Mesh(points, cells[:, :corners], facets=facets, facet_tags=elements.facet_tags)
