@@ -105,11 +105,13 @@ def _draw_waves(axes: list, run: HeartRun) -> None:
     of = "the left ventricle" if len(walls) == 1 else "the ventricles"
     waves: dict[str, list[tuple[str, str, str]]] = {
         "pressure [mmHg]": [
-            *((f"{chamber}.pressure", *look) for chamber, *look in walls),
+            *((f"{chamber}.pressure", colour, words) for chamber, colour, words in walls),
             ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
             ("left_atrium.pressure", _LA, "left atrium"),
         ],
-        f"volume of {of} [mL]": [(f"{chamber}.volume", *look) for chamber, *look in walls],
+        f"volume of {of} [mL]": [
+            (f"{chamber}.volume", colour, words) for chamber, colour, words in walls
+        ],
         "flow [mL/s]": [
             ("aortic.flow", _ARTERY, "aortic valve"),
             ("mitral.flow", _LA, "mitral valve"),

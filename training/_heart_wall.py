@@ -13,9 +13,10 @@ from training._mechanics_wall import Made, corners_of, make_wall
 from training.heart_case import LEFT, RIGHT, HeartCase
 from twinjax.cells import Land2017
 from twinjax.geometry import Mesh, fields
-from twinjax.mechanics import Load, carried, unload
+from twinjax.mechanics import Load, Wall, carried, unload
 from twinjax.units import factor
 
+_DEGREE = 2  # of the quadrature in tetrahedra, 4 points, as in the experiments' hearts
 CHAMBERS = {"lv_endo": LEFT, "rv_endo": RIGHT}
 _FREE_WALL = 0.9  # share of the right cavity's field from which a cell is in it; a septum has less
 
@@ -26,7 +27,7 @@ def make_heart(case: HeartCase) -> Made:
     Raises `ValueError` where it does not fit, and for words on a right ventricle of a wall that has
     none, or on a lumped one of a wall that is it.
     """
-    made, table = make_wall(case.wall, case.viscosity), case.table
+    made, table = make_wall(case.wall, case.viscosity, degree=_DEGREE), case.table
     if RIGHT in chambers_of(made):
         for parameter in table.circulation:
             if parameter.startswith(f"{RIGHT}."):
@@ -63,10 +64,14 @@ def told_pressures(case: HeartCase, made: Made) -> str:
     return words
 
 
-def at_rest(case: HeartCase, made: Made, progress: Callable[[float], Any]) -> Made:
-    """A wall that was imaged under the pressures with which beats begin, without them.
+def unloaded(
+    case: HeartCase, made: Made, progress: Callable[[float], Any]
+) -> dict[str, np.ndarray]:
+    """The shape at rest of a wall that was imaged under the pressures with which beats begin.
 
-    `progress` is told the share that is done. Raises `ValueError` where no such shape is found.
+    `progress` is told the share that is done. **Returns:** the `points` [mm] at rest, and there the
+    `frames` of the tissue and the `axes` around, along and across. Raises `ValueError` where no
+    such shape is found.
     """
     load = Load(factor("mmHg", "kPa") * pressures_of(case, made))
     done = unload(made.wall, load, progress=progress, throw=False)
@@ -80,24 +85,26 @@ def at_rest(case: HeartCase, made: Made, progress: Callable[[float], Any]) -> Ma
     rest = done.state.wall
     image = eqx.tree_at(lambda wall: wall.frames, made.wall, jnp.asarray(made.axes))
     axes = carried(image, rest.elements.points - image.elements.points).frames
-    return dataclasses.replace(made, wall=rest, axes=axes)
+    found = {"points": rest.elements.points, "frames": rest.frames, "axes": axes}
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
-def arrays_of(made: Made) -> dict[str, np.ndarray]:
-    """What the shape at rest is kept by."""
-    wall = made.wall
-    kept = {"points": wall.elements.points, "frames": wall.frames, "axes": made.axes}
-    return {name: np.asarray(value) for name, value in kept.items()}
-
-
-def with_arrays(made: Made, arrays: dict[str, np.ndarray]) -> Made:
-    """The wall in the shape that `arrays_of` kept."""
+def at_rest(made: Made, found: dict[str, np.ndarray]) -> Made:
+    """A wall that was imaged, in the shape that `unloaded` found."""
     wall = eqx.tree_at(
         lambda wall: (wall.elements.points, wall.frames),
         made.wall,
-        (jnp.asarray(arrays["points"]), jnp.asarray(arrays["frames"])),
+        (jnp.asarray(found["points"]), jnp.asarray(found["frames"])),
     )
-    return dataclasses.replace(made, wall=wall, axes=arrays["axes"])
+    volumes = zip(made.cavities, _volumes(made.wall), _volumes(wall), strict=True)
+    told = ", ".join(f"{name} {image:.3g} and {rest:.3g} mL" for name, image, rest in volumes)
+    notes = (*made.notes, f"cavities as imaged and at rest: {told}")
+    return dataclasses.replace(made, wall=wall, axes=found["axes"], notes=notes)
+
+
+def _volumes(wall: Wall) -> Float[np.ndarray, " cavity"]:
+    """Of the cavities [mL]."""
+    return factor("mm3", "mL") * np.asarray(wall.volumes(jnp.zeros_like(wall.elements.points)))
 
 
 def sarcomeres(case: HeartCase, made: Made) -> Land2017:

@@ -57,12 +57,15 @@ def build(case: MechanicsCase) -> Built:
     return Built(made.wall, load.on(made.wall), made.cavities, made.axes, made.segments, made.notes)
 
 
-def make_wall(plan: WallPlan, viscosity: float = 0.0) -> Made:
+def make_wall(plan: WallPlan, viscosity: float = 0.0, *, degree: int = 5) -> Made:
     """A wall as planned, with a `viscosity` [kPa·ms].
 
-    Raises `ValueError` for files and surfaces that do not fit, and for a wall that is not held.
+    `degree` is that of the quadrature in the cells of a mesh from a file. Raises `ValueError` for
+    files and surfaces that do not fit, and for a wall that is not held.
     """
-    elements, frames, axes, number, notes = _from_file(plan) if plan.anatomy else _made(plan)
+    elements, frames, axes, number, notes = (
+        _from_file(plan, degree) if plan.anatomy else _made(plan)
+    )
     own = {k: v for k, v in plan.parameters.items() if k not in ("bulk", "local")}
     law = {"local": LOCAL} | {k: v for k, v in plan.parameters.items() if k not in own}
     there = {SURFACES[name]: name for name in CAVITIES if SURFACES[name] in elements.facet_tags}
@@ -101,7 +104,7 @@ def _made(plan: WallPlan) -> tuple[Any, ...]:
     return elements, frames, shape.frames(elements, 0.0, 0.0), number, []
 
 
-def _from_file(plan: WallPlan) -> tuple[Any, ...]:
+def _from_file(plan: WallPlan, degree: int) -> tuple[Any, ...]:
     table = plan.anatomy
     assert table is not None
     read = read_mesh(plan.folder / table.mesh, table.unit).mesh
@@ -113,7 +116,7 @@ def _from_file(plan: WallPlan) -> tuple[Any, ...]:
             "on an inverted cell no stress can be computed"
         )
     anatomy = load_anatomy(table, plan.folder)
-    mesh, elements = anatomy.mesh, Quadratic(anatomy.mesh)
+    mesh, elements = anatomy.mesh, Quadratic(anatomy.mesh, degree=degree)
     notes = list(anatomy.notes)
     frames: Any
     if table.fibres == "rule" or read.frames is None:

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +12,13 @@ import numpy as np
 from training._heart_chunks import FINEST, Kept, Means, onward, resumed, save
 from training._heart_ecg import Excited, duration_of, excite, excited_of, front_mesh
 from training._heart_wall import (
-    arrays_of,
     at_rest,
     chambers_of,
     make_heart,
     pressures_of,
     sarcomeres,
     told_pressures,
-    with_arrays,
+    unloaded,
 )
 from training._mechanics_wall import Made, corners_of
 from training._parts import Parts
@@ -238,12 +238,12 @@ def _rest(case: HeartCase, made: Made, parts: Parts | None, told: Progress) -> M
     if not case.imaged:
         return made
     if parts is not None and parts.has(_REST):
-        return with_arrays(made, parts.load(_REST))
+        return at_rest(made, parts.load(_REST))
     told("shape at rest [%]", 0, 100)
-    rest = at_rest(case, made, lambda share: told("shape at rest [%]", round(100 * share), 100))
+    found = unloaded(case, made, lambda share: told("shape at rest [%]", round(100 * share), 100))
     if parts is not None:
-        parts.save(_REST, arrays_of(rest))
-    return rest
+        parts.save(_REST, found)
+    return at_rest(made, found)
 
 
 def _heart(
@@ -355,7 +355,7 @@ def scalars_of(
     last = last_beat(len(waves["left_ventricle.volume"]), steps)
     if last is None:
         return {}
-    found = {}
+    found: dict[str, Any] = {}
     for chamber in chambers:
         short = _SHORT[chamber]
         pressure, volume = (waves[f"{chamber}.{what}"][last] for what in ("pressure", "volume"))

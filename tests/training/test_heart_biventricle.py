@@ -15,13 +15,7 @@ from tests.training.test_heart_case import simulate, toy
 from training import _heart_chunks, heart_run
 from training._heart_chunks import _unfilled
 from training._heart_ecg import _typical, front_mesh
-from training._heart_wall import (
-    arrays_of,
-    at_rest,
-    right_free_wall,
-    sarcomeres,
-    with_arrays,
-)
+from training._heart_wall import right_free_wall, sarcomeres, unloaded
 from training._mechanics_wall import corners_of
 from training.cli import main
 from training.heart_case import load_heart_case, parse_heart_case, sized
@@ -219,18 +213,21 @@ def test_the_shape_at_rest_is_found_once(still, mesh, tmp_path, monkeypatch):
 
     def shrunk(case, made, progress):
         calls.append(1)
-        return with_arrays(made, arrays_of(made) | {"points": 0.9 * made.wall.elements.points})
+        wall = made.wall
+        points = 0.9 * np.asarray(wall.elements.points)
+        return {"points": points, "frames": np.asarray(wall.frames), "axes": np.asarray(made.axes)}
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(heart_run, "at_rest", shrunk)
+    monkeypatch.setattr(heart_run, "unloaded", shrunk)
     monkeypatch.setattr(_heart_chunks, "beat", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_heart_case(case, output)
     monkeypatch.setattr(_heart_chunks, "beat", toy(10.0))
     run = run_heart_case(case, output)
     assert len(calls) == 1
+    assert "cavities as imaged and at rest: lv_endo" in run.notes[-1]
     image = build_heart(case).wall.elements.points
     np.testing.assert_allclose(run.points[0], 0.9 * image, atol=1e-9)
 
@@ -248,7 +245,7 @@ def test_an_image_without_a_shape_at_rest_is_told(mesh, monkeypatch):
         "no shape at rest under the 8 mmHg of heart.start and 3 mmHg of heart.start_right, of wh"
     )
     with pytest.raises(ValueError, match=words):
-        at_rest(case, made, lambda share: None)
+        unloaded(case, made, lambda share: None)
 
 
 def test_a_front_excites_both_ventricles(still, mesh, tmp_path, capsys):
