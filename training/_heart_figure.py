@@ -85,15 +85,19 @@ def draw_loop(axis: Any, run: HeartRun, last: slice, *, numbers: bool = True) ->
             f"greatest dP/dt {known['lv_dpdt_max']:.0f} mmHg/s",
             f"stroke work {known['lv_stroke_work']:.2f} J",
         ]
+        place = {"x": 0.5, "y": 0.42, "ha": "center", "va": "center"}
         if RIGHT in run.chambers:
+            # Between the loops is no room; above the right one is some.
+            place = {"x": 0.99, "y": 0.86, "ha": "right", "va": "top"}
             lines += [
                 f"right: EDV {known['rv_end_diastolic_volume']:.0f} mL, "
                 f"ESV {known['rv_end_systolic_volume']:.0f} mL",
                 f"ejection fraction {known['rv_ejection_fraction']:.0f} %",
                 f"peak pressure {known['rv_peak_pressure']:.0f} mmHg",
             ]
-        place = {"transform": axis.transAxes, "ha": "center", "va": "center"}
-        axis.text(0.5, 0.42, "\n".join(lines), fontsize=8.5, linespacing=1.5, **place)
+        axis.text(
+            s="\n".join(lines), transform=axis.transAxes, fontsize=8.5, linespacing=1.5, **place
+        )
 
 
 def _words(chamber: str) -> str:

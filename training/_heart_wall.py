@@ -99,7 +99,7 @@ def at_rest(made: Made, found: dict[str, np.ndarray]) -> Made:
     volumes = zip(made.cavities, _volumes(made.wall), _volumes(wall), strict=True)
     told = ", ".join(f"{name} {image:.3g} and {rest:.3g} mL" for name, image, rest in volumes)
     notes = (*made.notes, f"cavities as imaged and at rest: {told}")
-    return dataclasses.replace(made, wall=wall, axes=found["axes"], notes=notes)
+    return dataclasses.replace(made, wall=wall, axes=jnp.asarray(found["axes"]), notes=notes)
 
 
 def _volumes(wall: Wall) -> Float[np.ndarray, " cavity"]:

@@ -1,6 +1,7 @@
 """`twinjax simulate` for both ventricles from a file: chambers, the shape at rest, what is told."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from training._heart_chunks import _unfilled
 from training._heart_ecg import _typical, front_mesh
 from training._heart_wall import right_free_wall, sarcomeres, unloaded
 from training._mechanics_wall import corners_of
+from training.anatomy import AnatomyTable, load_anatomy
 from training.cli import main
 from training.heart_case import load_heart_case, parse_heart_case, sized
 from training.heart_run import (
@@ -29,7 +31,7 @@ from training.heart_run import (
     scalars_of,
 )
 from twinjax import equilibrate
-from twinjax.geometry import find_surfaces, within
+from twinjax.geometry import Surface, as_tetrahedra, boundary, replace, select, slab
 from twinjax.heart import ClosedLoop, WholeHeart, beat
 from twinjax.io import write_mesh
 from twinjax.mechanics import Load, deform, unload
@@ -45,6 +47,7 @@ step = 10.0
 
 [anatomy]
 mesh = "MESH"
+surfaces = {base = 1, epi = 2, lv_endo = 3, rv_endo = 4}
 helix = [60.0, -60.0]
 
 [parameters]
@@ -74,28 +77,23 @@ STILL = CASE.replace("step = 10.0", "step = 10.0\nimaged = false")
 CAVITIES = ("lv_endo", "rv_endo")
 
 
-def ellipsoid(points, centre, axes):
-    """Below zero inside, of about a distance."""
-    return (np.linalg.norm((points - centre) / np.array(axes), axis=1) - 1) * min(axes)
-
-
-def wall(points):
-    """Below zero in the wall of both ventricles; the right one is at negative x."""
-    beside = np.array([-20.0, 0.0, 0.0])
-    left = ellipsoid(points, 0.0, (36.0, 36.0, 66.0))
-    right = ellipsoid(points, beside, (44.0, 40.0, 62.0))
-    inside_left = ellipsoid(points, 0.0, (24.0, 24.0, 54.0))
-    inside_right = np.maximum(ellipsoid(points, beside, (32.0, 28.0, 50.0)), -left)
-    return np.maximum(np.minimum(left, right), -np.minimum(inside_left, inside_right))
-
-
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory):
-    """The file of an idealised heart, cut off at z = 10 mm."""
-    low, high = np.array([-70.0, -45.0, -72.0]), np.array([42.0, 45.0, 16.0])
-    made = find_surfaces(within([wall, lambda points: points[:, 2] - 10.0], low, high, 11.0))
+    """The file of a block with two pockets, whose mouths are at its top; left is at positive x."""
+    whole = slab((84.0, 48.0, 60.0), 12.0, cells="hexahedra")
+    middle = np.asarray(whole.points)[whole.cells].mean(axis=1) - [42.0, 24.0, 60.0]
+    x, y, z = middle.T
+    made = as_tetrahedra(
+        select(whole, (np.abs(y) > 12) | (z < -48) | (np.abs(np.abs(x) - 18) > 12))[0]
+    )
+    made = replace(made, points=np.asarray(made.points) - [42.0, 24.0, 60.0])
+    facets, _ = boundary(made)
+    x, y, z = np.asarray(made.points)[facets].mean(axis=1).T
+    tags = np.where(x > 0, int(Surface.LV_ENDO), int(Surface.RV_ENDO))
+    tags[(np.abs(x) > 41) | (np.abs(y) > 23) | (z < -59)] = int(Surface.EPI)
+    tags[z > -1] = int(Surface.BASE)
     path = tmp_path_factory.mktemp("mesh") / "heart.vtu"
-    write_mesh(made, path)
+    write_mesh(replace(made, facets=facets, facet_tags=tags), path)
     return path
 
 
@@ -190,22 +188,18 @@ def test_the_free_wall_of_the_right_ventricle_has_its_share_of_tension(case):
     made = build_heart(case)
     tension = sarcomeres(case, made).t_ref
     corners = corners_of(made.wall.elements)
-    x = corners.centres()[:, 0]
-    np.testing.assert_allclose(tension[x < -45], 80.0)
-    np.testing.assert_allclose(tension[x > 10], 160.0)
-    # The septum is the left one's.
-    middle = np.abs(corners.centres() - [-30.0, 0.0, -10.0]).max(axis=1) < 8
-    assert middle.any()
-    np.testing.assert_allclose(tension[middle], 160.0)
+    x, y, z = np.asarray(corners.centres()).T
+    beside = (np.abs(y) < 12) & (z > -48)
+    np.testing.assert_allclose(tension[beside & (x < -30)], 80.0)
+    np.testing.assert_allclose(tension[x > 12], 160.0)
+    np.testing.assert_allclose(tension[beside & (np.abs(x) < 6)], 160.0)  # the septum's
 
 
 def test_a_mesh_is_coarsened(mesh):
-    text = STILL.replace("MESH", str(mesh))
-    finer = build_heart(parse_heart_case(text))
-    coarse = build_heart(parse_heart_case(text.replace("helix", "spacing = 20.0\nhelix")))
-    assert len(coarse.wall.elements.points) < 0.7 * len(finer.wall.elements.points)
-    assert coarse.cavities == CAVITIES
-    assert any("coarsened" in note for note in coarse.notes)
+    found = load_anatomy(AnatomyTable(mesh=str(mesh), spacing=20.0), Path())
+    assert len(found.mesh.points) < 0.7 * 232
+    assert set(np.unique(found.mesh.facet_tags)) >= {int(surface) for surface in Surface}
+    assert f"{mesh}, coarsened: {len(found.mesh.points)} nodes" in found.notes
 
 
 def test_the_shape_at_rest_is_found_once(still, mesh, tmp_path, monkeypatch):
@@ -249,8 +243,8 @@ def test_an_image_without_a_shape_at_rest_is_told(mesh, monkeypatch):
 
 
 def test_a_front_excites_both_ventricles(still, mesh, tmp_path, capsys):
-    text = STILL.replace("MESH", str(mesh)) + "[excitation]\nspacing = 15.0\n"
-    text += "at = [[24.0, 0.0, -10.0], [-52.0, 0.0, -10.0]]\n[ecg]\napd = {mean = 250.0}\n"
+    text = STILL.replace("MESH", str(mesh)) + "[excitation]\nspacing = 12.0\n"
+    text += "at = [[31.0, 0.0, -20.0], [-31.0, 0.0, -20.0]]\n[ecg]\napd = {mean = 250.0}\n"
     output = tmp_path / "beat.h5"
     code, _, said = simulate(capsys, tmp_path, text, "-o", str(output))
     assert code == 0, said
@@ -260,8 +254,8 @@ def test_a_front_excites_both_ventricles(still, mesh, tmp_path, capsys):
         electrodes = file["ecg/electrodes"][:]
     assert 20 <= activation.min() < 40
     early = points[activation < activation.min() + 8]
-    assert early[:, 0].min() < -40  # in both
-    assert early[:, 0].max() > 15
+    assert early[:, 0].min() < -28  # in both
+    assert early[:, 0].max() > 28
     assert electrodes[3] @ [-1, 0, 0] > electrodes[8] @ [-1, 0, 0] + 100  # V1 is on the right
 
 
@@ -297,7 +291,7 @@ def test_the_page_shows_the_packaged_case():
 
 
 LONE = "[geometry]\nkind = 'ellipsoid'\n"
-ANATOMY = '[anatomy]\nmesh = "MESH"\nhelix = [60.0, -60.0]\n'
+ANATOMY = CASE[CASE.index("[anatomy]") : CASE.index("[parameters]")]
 START_RIGHT = 'start_right = {value = 3.0, unit = "mmHg"}'
 
 
@@ -359,6 +353,6 @@ def test_an_ellipsoid_has_no_right_ventricle(tmp_path, capsys, old, new, sentenc
 
 def test_typical_electrodes_follow_the_right_ventricle(mesh):
     """They need no septum that is said."""
-    text = STILL.replace("MESH", str(mesh)) + "[excitation]\nspacing = 15.0\n"
-    front = front_mesh(parse_heart_case(text + "at = [[24.0, 0.0, -10.0]]"))
+    text = STILL.replace("MESH", str(mesh)) + "[excitation]\nspacing = 12.0\n"
+    front = front_mesh(parse_heart_case(text + "at = [[31.0, 0.0, -20.0]]"))
     np.testing.assert_array_equal(_typical(front, None), _typical(front, (0.0, 1.0, 0.0)))
