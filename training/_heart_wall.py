@@ -50,16 +50,16 @@ def chambers_of(made: Made) -> tuple[str, ...]:
     return tuple(CHAMBERS[name] for name in made.cavities)
 
 
-def pressures_of(case: HeartCase, made: Made) -> Float[np.ndarray, " cavity"]:
-    """In the cavities as the beats begin [mmHg]."""
+def pressures_of(case: HeartCase, chambers: tuple[str, ...]) -> Float[np.ndarray, " cavity"]:
+    """In chambers with walls as the beats begin [mmHg]."""
     begun = {LEFT: case.start, RIGHT: case.start_right}
-    return np.array([begun[name] for name in chambers_of(made)])
+    return np.array([begun[name] for name in chambers])
 
 
-def told_pressures(case: HeartCase, made: Made) -> str:
+def told_pressures(case: HeartCase, chambers: tuple[str, ...]) -> str:
     """The same in words."""
     words = f"the {case.start:g} mmHg of heart.start"
-    if RIGHT in chambers_of(made):
+    if RIGHT in chambers:
         words += f" and {case.start_right:g} mmHg of heart.start_right"
     return words
 
@@ -73,13 +73,14 @@ def unloaded(
     `frames` of the tissue and the `axes` around, along and across. Raises `ValueError` where no
     such shape is found.
     """
-    load = Load(factor("mmHg", "kPa") * pressures_of(case, made))
+    chambers = chambers_of(made)
+    load = Load(factor("mmHg", "kPa") * pressures_of(case, chambers))
     done = unload(made.wall, load, progress=progress, throw=False)
     if not done.ok:
         share = 100 * float(done.stats["load"])
         raise ValueError(
-            f"{case.name}: the mesh has no shape at rest under {told_pressures(case, made)}, of "
-            f"which {share:.3g} % could be taken off: lower them, take a stiffer energy, or say "
+            f"{case.name}: the mesh has no shape at rest under {told_pressures(case, chambers)}, "
+            f"of which {share:.3g} % could be taken off: lower them, take a stiffer energy, or say "
             "imaged = false if it is at rest"
         )
     rest = done.state.wall

@@ -159,7 +159,7 @@ def run_heart_case(
         state, number = resumed(heart, parts, kept)
         if state is None:
             told("filling", 0, 1)
-            state = _filled(case, made, heart)
+            state = _filled(case, heart)
             kept.shape(state)
             if parts is not None:
                 save(parts, -1, state, kept, 0.0, {"displacement": kept.shapes[-1]})
@@ -284,13 +284,13 @@ def _calcium(case: HeartCase, told: Progress) -> dict[str, np.ndarray]:
     }
 
 
-def _filled(case: HeartCase, made: Made, heart: WholeHeart) -> HeartState:
+def _filled(case: HeartCase, heart: WholeHeart) -> HeartState:
     try:
-        return heart.filled(pressures_of(case, made))
+        return heart.filled(pressures_of(case, heart.chambers))
     except RuntimeError:
         raise ValueError(
-            f"{case.name}: the wall does not bear {told_pressures(case, made)}: lower it, or take "
-            "a stiffer energy"
+            f"{case.name}: the wall does not bear {told_pressures(case, heart.chambers)}: lower "
+            "it, or take a stiffer energy"
         ) from None
 
 

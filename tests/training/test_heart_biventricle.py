@@ -109,7 +109,7 @@ def still(monkeypatch):
     kept["duration"] = np.array(270.0)
     monkeypatch.setattr(heart_run, "_calcium", lambda *_: kept)
     monkeypatch.setattr(_heart_chunks, "beat", toy(10.0))
-    monkeypatch.setattr(heart_run, "_filled", lambda case, made, heart: _unfilled(heart))
+    monkeypatch.setattr(heart_run, "_filled", lambda case, heart: _unfilled(heart))
 
 
 @pytest.mark.slow  # unloads a wall, and beats
