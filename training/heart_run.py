@@ -39,6 +39,7 @@ _FRONT = 800_001  # the part with activation and ECG
 _REST = 800_002  # the part with the shape at rest
 MEANS = {"fibre_stretch": "1", "tension": "kPa"}
 _BASE = 0.95  # of the program and its compiled code [GB]
+_IMAGED = 0.7  # and of finding a shape at rest, with a front on the mesh of the file [GB]
 # name -> unit, in the order in which they are shown
 SCALARS = {
     "lv_end_diastolic_volume": "mL",
@@ -119,7 +120,7 @@ def outlook(case: HeartCase, made: Made) -> str:
     """How large the run will be, in a line."""
     freedom = int(np.sum(~np.asarray(made.wall.fixed)))
     steps = case.table.heart.beats * case.steps
-    memory = _BASE + 1e-9 * _bytes(made.wall)
+    memory = _BASE + _IMAGED * case.imaged + 1e-9 * _bytes(made.wall)
     return f"{freedom:,} degrees of freedom, {steps} steps of {case.step:.3g} ms, {memory:.1f} GB"
 
 
