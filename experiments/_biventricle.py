@@ -8,16 +8,17 @@ end-diastole, and the circulation for one that moves so little blood at an adult
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from twinjax import ParameterSpace, equilibrate, parameters_of
+from training._heart_wall import right_free_wall
+from training._mechanics_wall import rule_axes
+from training.heart_case import sized
+from twinjax import equilibrate
 from twinjax.geometry import (
     FibreRule,
     Mesh,
     Surface,
     coarsened,
-    divided,
-    fields,
     find_surfaces,
     repaired,
 )
@@ -34,9 +35,6 @@ CHAMBERS = ("left_ventricle", "right_ventricle")
 # Tension, of the experiments' left ventricle, and of the right one's free wall, of that: chosen.
 # With all of it these ventricles, of thick walls for their cavities, reach 125 and 38 mmHg.
 TENSION, RIGHT = 0.8, 0.55
-FREE_WALL = 0.9  # share of the right cavity's field from which a cell is in it: the septum has less
-# Of parameters, by their unit: the power of the body's volume with which they go.
-GROWTH = {"mL": 1, "mL/mmHg": 1, "mmHg/mL": -1, "mmHg·s/mL": -1, "mmHg·s²/mL": -1}
 
 
 def biventricle(spacing: float, *, calcium: CalciumTransient) -> WholeHeart:
@@ -63,13 +61,6 @@ def imaged(spacing: float) -> Mesh:
     return coarsened(find_surfaces(repaired(read)[0]), spacing)
 
 
-def right_free_wall(mesh: Mesh) -> Bool[np.ndarray, " cell"]:
-    """Cells that lie between the right endocardium and the epicardium."""
-    solved = fields(mesh)
-    left, right = (np.asarray(f)[mesh.cells].mean(axis=1) for f in (solved.left, solved.right))
-    return right > FREE_WALL * (left + right)
-
-
 def wall_of(mesh: Mesh, stiffness: float, local: float = 50.0) -> Wall:
     """Ventricles with both endocardia, epicardium and base.
 
@@ -88,17 +79,8 @@ def wall_of(mesh: Mesh, stiffness: float, local: float = 50.0) -> Wall:
 
 
 def axes(mesh: Mesh, elements: Quadratic) -> Float[np.ndarray, "cell q 3 3"]:
-    """By rule, in the part of each cell, of eight, that is nearest to a point of quadrature.
-
-    Where the right ventricle's wall is one cell thick, fibres at its nodes are 120° apart, and
-    the shorter way between them, which interpolation would take, is not the rule's.
-    """
-    parts, _ = divided(mesh)
-    frames = FibreRule(helix_endo=HELIX[0], helix_epi=HELIX[1]).frames(parts)
-    centres = parts.centres().reshape(-1, 1, 8, 3)
-    places = np.asarray(elements.at_quadrature(elements.points))[:, :, None]
-    nearest = np.linalg.norm(places - centres, axis=3).argmin(axis=2)
-    return np.asarray(frames).reshape(-1, 8, 3, 3)[np.arange(len(nearest))[:, None], nearest]
+    """By rule, with the angles of the experiments' hearts."""
+    return rule_axes(FibreRule(helix_endo=HELIX[0], helix_epi=HELIX[1]), mesh, elements)
 
 
 def circulation_of(left: float) -> tuple[ClosedLoop, Float[np.ndarray, "2"]]:
@@ -113,8 +95,5 @@ def circulation_of(left: float) -> tuple[ClosedLoop, Float[np.ndarray, "2"]]:
     adult = circulation(60.0)
     begun = equilibrate(adult).observations
     size = left / float(begun["left_ventricle.volume"][0])
-    units = {name: info.unit for name, info in parameters_of(adult).items() if info.unit in GROWTH}
-    space = ParameterSpace(adult, list(units))
-    factors = jnp.array([size ** GROWTH[unit] for unit in units.values()])
-    loop = space.write(adult, space.read(adult) * factors)
-    return loop, np.array([float(begun[f"{name}.pressure"][0]) for name in CHAMBERS])
+    pressures = np.array([float(begun[f"{name}.pressure"][0]) for name in CHAMBERS])
+    return sized(adult, size), pressures

@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 from training._mechanics_wall import Made
 from training.activation.model import APD, Pattern, VentricularEcg
-from training.anatomy import Anatomy
+from training.anatomy import Anatomy, load_anatomy, read_electrodes
 from training.heart_case import HeartCase
+from training.mechanics_case import ShapeTable
 from twinjax.electro import ecg_features, electrodes_of_heart, heart_frame
-from twinjax.geometry import Mesh, coordinates, left_ventricle, locate, replace
+from twinjax.geometry import Mesh, Surface, coordinates, left_ventricle, locate, replace
 from twinjax.mechanics import Ellipsoid
 
 _LEFT_OVER = 0.25  # of the amplitude at the time of repolarisation, by `ActionPotential`
@@ -51,13 +52,13 @@ def excited_of(arrays: dict[str, np.ndarray]) -> Excited:
 def front_mesh(case: HeartCase) -> Mesh | None:
     """Tetrahedra of the wall for the front, with the wall's fibres; nothing where there is none.
 
-    Raises `ValueError` for a point of excitation outside the wall.
+    A mesh from a file is in the shape that the file has. Raises `ValueError` for a point of
+    excitation outside the wall.
     """
     plan, shape = case.excitation, case.wall.geometry
     if plan is None:
         return None
-    assert shape is not None
-    mesh = left_ventricle(plan.spacing, endo=shape.endo, epi=shape.epi, base=shape.base)
+    mesh = _from_file(case, plan.spacing) if shape is None else _ellipsoid(shape, plan.spacing)
     for point in plan.points:
         away = np.linalg.norm(np.asarray(mesh.points) - point, axis=1)
         nearest = int(np.argmin(away))
@@ -67,25 +68,41 @@ def front_mesh(case: HeartCase) -> Mesh | None:
                 f"excitation.at: {_told(point)} mm lies outside the wall, {away[nearest]:.3g} mm "
                 f"from its nearest node {_told(np.asarray(mesh.points)[nearest])}"
             )
+    return mesh
+
+
+def _ellipsoid(shape: ShapeTable, spacing: float) -> Mesh:
+    mesh = left_ventricle(spacing, endo=shape.endo, epi=shape.epi, base=shape.base)
     ellipsoid = Ellipsoid(shape.endo, shape.epi, shape.base)
-    elements = ellipsoid.tetrahedra(plan.spacing, degree=2)
+    elements = ellipsoid.tetrahedra(spacing, degree=2)
     mean = np.asarray(ellipsoid.frames(elements, *shape.helix)).mean(axis=1)
     left, _, right = np.linalg.svd(mean)  # the nearest axes
     return replace(mesh, frames=left @ right)
+
+
+def _from_file(case: HeartCase, spacing: float) -> Mesh:
+    table = case.wall.anatomy
+    assert table is not None
+    finer = table.model_copy(update={"spacing": spacing})
+    return load_anatomy(finer, case.wall.folder).mesh
 
 
 def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | None:
     """The front and its ECG; nothing for a wall that is activated at once.
 
     `duration` [ms] of the cell's action potential is the mean where the case gives none. The
-    medium is unbounded, the heart stays where it is at rest, and what adds up to its potentials is
-    told by [`VentricularEcg`][training.activation.VentricularEcg]. Raises `ValueError` for a front
-    or action potentials that last beyond the beat.
+    medium is unbounded, the heart stays where `made` is, at rest or as imaged, and what adds up to
+    its potentials is told by [`VentricularEcg`][training.activation.VentricularEcg]. Raises
+    `ValueError` for a front or action potentials that last beyond the beat.
     """
     plan, mesh = case.excitation, front_mesh(case)
     if plan is None or mesh is None:
         return None
     electrodes, note = plan.electrodes, "electrodes: those of the case"
+    anatomy = case.wall.anatomy
+    if electrodes is None and anatomy is not None and anatomy.electrodes is not None:
+        electrodes = read_electrodes(case.wall.folder / anatomy.electrodes)
+        note = f"electrodes: those of {anatomy.electrodes}"
     if electrodes is None:
         electrodes = _typical(mesh, case.wall.septum)
         note = "electrodes: where they are on a normal man, by the heart's own axes"
@@ -119,11 +136,13 @@ def excite(case: HeartCase, made: Made, duration: float | None) -> Excited | Non
 
 
 def _typical(mesh: Mesh, septum: tuple[float, float, float] | None) -> Float[np.ndarray, "9 3"]:
-    """Electrodes [mm] of a normal man about a ventricle whose long axis is z.
+    """Electrodes [mm] of a normal man about ventricles, or about one whose long axis is z.
 
-    Where it is said where the `septum` is, the right ventricle would be on that side; `heart_frame`
-    takes that of the x axis.
+    Where it is said where the `septum` of one is, the right ventricle would be on that side;
+    `heart_frame` takes that of the x axis.
     """
+    if len(mesh.nodes(Surface.RV_ENDO)):
+        return electrodes_of_heart(*heart_frame(mesh))
     angle = 0.0 if septum is None else np.arctan2(septum[1], septum[0])
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])  # to the x axis

@@ -13,28 +13,20 @@ from matplotlib.figure import Figure
 
 from training._heart_ecg import Excited
 from training._surface_figure import _looking, rasterised
+from training.heart_case import LEFT, RIGHT
 from training.heart_run import HeartRun, last_beat
 from twinjax.electro import LEADS
-from twinjax.geometry import Mesh, boundary
+from twinjax.geometry import Mesh, Surface, boundary
 from twinjax.mechanics import fibre_stretch
 
-_LV, _ARTERY, _LA = "#b2182b", "#ef8a62", "#8073ac"
-_WAVES = {
-    "pressure [mmHg]": (
-        ("left_ventricle.pressure", _LV, "left ventricle"),
-        ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
-        ("left_atrium.pressure", _LA, "left atrium"),
-    ),
-    "volume of the left ventricle [mL]": (("left_ventricle.volume", _LV, ""),),
-    "flow [mL/s]": (
-        ("aortic.flow", _ARTERY, "aortic valve"),
-        ("mitral.flow", _LA, "mitral valve"),
-    ),
-}
+_ARTERY, _LA = "#ef8a62", "#8073ac"
+COLOURS = {LEFT: "#b2182b", RIGHT: "#2166ac"}
 _INK = "#16181d"
 _ECG_HEIGHT = 3.1  # [inches]
 _COLOURS = matplotlib.colormaps["viridis"]
-_EYE = np.array([-0.15, -1.0, 0.35])  # the half before it is taken away
+# In axes of which the third is the long one, and the first leads away from a right ventricle; the
+# half before the eye is taken away.
+_EYE = np.array([-0.15, -1.0, 0.35])
 
 
 def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None:
@@ -67,30 +59,69 @@ def draw_heart(run: HeartRun, steps: int, path: Path, *, dpi: int = 150) -> None
 
 def draw_loop(axis: Any, run: HeartRun, last: slice, *, numbers: bool = True) -> None:
     """Pressure over volume, the last beat's filled, and the `numbers` that it amounts to."""
-    volume, pressure = (run.waves[f"left_ventricle.{what}"] for what in ("volume", "pressure"))
-    axis.plot(volume, pressure, color=_LV, lw=0.8, alpha=0.35)
-    axis.plot(volume[last], pressure[last], color=_LV, lw=2.2)
-    axis.fill(volume[last], pressure[last], color=_LV, alpha=0.08, lw=0)
-    axis.set_xlabel("volume of the left ventricle [mL]")
+    lowest = 0.0
+    for chamber in run.chambers:
+        volume, pressure = (run.waves[f"{chamber}.{what}"] for what in ("volume", "pressure"))
+        colour = COLOURS[chamber]
+        axis.plot(volume, pressure, color=colour, lw=0.8, alpha=0.35)
+        axis.plot(volume[last], pressure[last], color=colour, lw=2.2, label=_words(chamber))
+        axis.fill(volume[last], pressure[last], color=colour, alpha=0.08, lw=0)
+        lowest = min(lowest, float(pressure.min()))
     axis.set_ylabel("pressure [mmHg]")
-    axis.set_ylim(bottom=min(0.0, float(pressure.min())))
-    axis.set_title("pressure-volume loop", fontsize=10, loc="left")
+    axis.set_ylim(bottom=lowest)
+    title, of = "pressure-volume loop", " of the left ventricle"
+    if len(run.chambers) > 1:
+        title, of = title + "s", ""
+        axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axis.set_xlabel(f"volume{of} [mL]")
+    axis.set_title(title, fontsize=10, loc="left")
     known = run.scalars
     if known and numbers:
-        lines = (
+        lines = [
             f"EDV {known['lv_end_diastolic_volume']:.0f} mL, "
             f"ESV {known['lv_end_systolic_volume']:.0f} mL",
             f"ejection fraction {known['lv_ejection_fraction']:.0f} %",
             f"peak pressure {known['lv_peak_pressure']:.0f} mmHg",
             f"greatest dP/dt {known['lv_dpdt_max']:.0f} mmHg/s",
             f"stroke work {known['lv_stroke_work']:.2f} J",
+        ]
+        place = {"x": 0.5, "y": 0.42, "ha": "center", "va": "center"}
+        if RIGHT in run.chambers:
+            # Between the loops is no room; above the right one is some.
+            place = {"x": 0.99, "y": 0.86, "ha": "right", "va": "top"}
+            lines += [
+                f"right: EDV {known['rv_end_diastolic_volume']:.0f} mL, "
+                f"ESV {known['rv_end_systolic_volume']:.0f} mL",
+                f"ejection fraction {known['rv_ejection_fraction']:.0f} %",
+                f"peak pressure {known['rv_peak_pressure']:.0f} mmHg",
+            ]
+        axis.text(
+            s="\n".join(lines), transform=axis.transAxes, fontsize=8.5, linespacing=1.5, **place
         )
-        place = {"transform": axis.transAxes, "ha": "center", "va": "center"}
-        axis.text(0.5, 0.42, "\n".join(lines), fontsize=8.5, linespacing=1.5, **place)
+
+
+def _words(chamber: str) -> str:
+    return chamber.replace("_", " ")
 
 
 def _draw_waves(axes: list, run: HeartRun) -> None:
-    for axis, (title, rows) in zip(axes, _WAVES.items(), strict=True):
+    walls = [(chamber, COLOURS[chamber], _words(chamber)) for chamber in run.chambers]
+    of = "the left ventricle" if len(walls) == 1 else "the ventricles"
+    waves: dict[str, list[tuple[str, str, str]]] = {
+        "pressure [mmHg]": [
+            *((f"{chamber}.pressure", colour, words) for chamber, colour, words in walls),
+            ("systemic_arteries.pressure", _ARTERY, "systemic arteries"),
+            ("left_atrium.pressure", _LA, "left atrium"),
+        ],
+        f"volume of {of} [mL]": [
+            (f"{chamber}.volume", colour, words) for chamber, colour, words in walls
+        ],
+        "flow [mL/s]": [
+            ("aortic.flow", _ARTERY, "aortic valve"),
+            ("mitral.flow", _LA, "mitral valve"),
+        ],
+    }
+    for axis, (title, rows) in zip(axes, waves.items(), strict=True):
         for name, colour, label in rows:
             axis.plot(run.times, run.waves[name], color=colour, lw=1.7, label=label)
         axis.set_title(title, fontsize=10, loc="left")
@@ -165,17 +196,18 @@ def seen_walls(
     """The wall cut open in some of the shapes of a run; `told` after each how many are done."""
     mesh = run.mesh
     count, rest = len(mesh.points), np.asarray(run.made.wall.elements.points)
-    half, keep = _opened(mesh)
+    origin, upright = _upright(mesh)
+    half, keep = _opened(mesh, (np.asarray(mesh.points) - origin) @ upright.T)
     facets, _ = boundary(half)
     if facets.shape[1] == 4:
         facets = np.concatenate([facets[:, [0, 1, 2]], facets[:, [0, 2, 3]]])
-    turned = _looking(_EYE / np.linalg.norm(_EYE), np.array([0.0, 0.0, 1.0]))
+    turned = _looking(_EYE / np.linalg.norm(_EYE), np.array([0.0, 0.0, 1.0])) @ upright
     seen = []
     for number in numbers:
         points = run.points[number]
         stretch = np.asarray(fibre_stretch(run.made.wall, jnp.asarray(points - rest)))
         values = _at_corners(run, np.where(keep[:, None], stretch, np.nan))
-        seen.append((*rasterised(points[:count] @ turned.T, facets, values), values))
+        seen.append((*rasterised((points[:count] - origin) @ turned.T, facets, values), values))
         told(len(seen))
     known = np.concatenate([values[np.isfinite(values)] for *_, values in seen])
     norm = Normalize(float(known.min()), float(max(known.max(), known.min() + 1e-9)))
@@ -189,10 +221,23 @@ def seen_walls(
     return Views(images, norm)
 
 
-def _opened(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+def _upright(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of the left ventricle's rim [mm], and unit rows: axes that `_EYE` is told in."""
+    points, left = np.asarray(mesh.points), mesh.nodes(Surface.LV_ENDO)
+    rim = points[np.intersect1d(left, mesh.nodes(Surface.BASE))].mean(axis=0)
+    # An apex, and the axis to it, would depend on where a mesh has a node.
+    up = rim - points[left].mean(axis=0)
+    right = mesh.nodes(Surface.RV_ENDO)
+    away = rim - points[right].mean(axis=0) if len(right) else np.array([1.0, 0.0, 0.0])
+    across = np.cross(up, away)
+    rows = np.stack([np.cross(across, up), across, up])
+    return rim, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _opened(mesh: Mesh, upright: np.ndarray) -> tuple[Mesh, np.ndarray]:
     """Without the cells before the long axis, and which are kept; all, where none would be."""
-    middle = np.asarray(mesh.points)[mesh.cells].mean(axis=1)[:, 1]
-    keep = middle > -1e-6 * np.ptp(np.asarray(mesh.points))
+    middle = upright[mesh.cells].mean(axis=1)[:, 1]
+    keep = middle > -1e-6 * np.ptp(upright)
     return Mesh(mesh.points, mesh.cells[keep]), keep
 
 

@@ -12,7 +12,7 @@ from training._heart_ecg import Excited
 from training.activation.model import APD
 from training.datasets import USE, versions
 from training.heart_case import HeartCase
-from training.heart_run import MEANS, SCALARS, HeartRun
+from training.heart_run import MEANS, UNITS, HeartRun
 from training.mechanics_run import DIRECTIONS
 from twinjax.electro import ELECTRODES, LEADS
 from twinjax.geometry import SEGMENTS
@@ -50,7 +50,7 @@ def write_heart_run(run: HeartRun, case: HeartCase, path: Path) -> None:
             put(f"wall/{name}", run.means[name], unit)
         file.create_group("scalars", track_order=True)
         for name, value in run.scalars.items():
-            put(f"scalars/{name}", value, SCALARS[name])
+            put(f"scalars/{name}", value, UNITS[name])
         put("mesh/points", np.asarray(elements.points), "mm")
         put("mesh/cells", np.asarray(elements.cells), "1")
         put("mesh/facets", elements.facets, "1")

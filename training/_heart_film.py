@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
-from training._heart_figure import draw_loop, seen_walls
+from training._heart_figure import COLOURS, draw_loop, seen_walls
 from training.heart_run import HeartRun, last_beat
 from twinjax.electro import LEADS
 
@@ -48,8 +48,10 @@ def draw_film(
         views.bar(parts[0], scale)
         loop = parts[1].subplots()
         draw_loop(loop, run, last, numbers=False)
-        names = [f"left_ventricle.{what}" for what in ("volume", "pressure")]
-        (spot,) = loop.plot([], [], "o", color=_MARK, ms=8)
+        spots = {
+            chamber: loop.plot([], [], "o", color=COLOURS[chamber], ms=8)[0]
+            for chamber in run.chambers
+        }
         marks = _draw_waves(parts[2], run, last)
         clock = wall.set_title(" ")
         figure.draw_without_rendering()
@@ -63,7 +65,9 @@ def draw_film(
             now = float(run.moments[number])
             drawn.set_data(np.round(view.picture * _TONES) / _TONES)
             drawn.set_extent(view.extent)
-            spot.set_data(*([np.interp(now, run.times, run.waves[name])] for name in names))
+            for chamber, spot in spots.items():
+                names = (f"{chamber}.volume", f"{chamber}.pressure")
+                spot.set_data(*([np.interp(now, run.times, run.waves[name])] for name in names))
             for mark in marks:
                 mark.set_xdata([now - begin] * 2)
             clock.set_text(f"{now - begin:.0f} ms")

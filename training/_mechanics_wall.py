@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from training.anatomy import load_anatomy
 from training.mechanics_case import CAVITIES, ENERGIES, SURFACES, MechanicsCase, WallPlan
-from twinjax.geometry import FibreRule, Mesh, Surface, inspect, segments
+from twinjax.geometry import FibreRule, Mesh, Surface, divided, inspect, segments
 from twinjax.io import read_mesh
 from twinjax.mechanics import (
     Ellipsoid,
@@ -56,12 +57,15 @@ def build(case: MechanicsCase) -> Built:
     return Built(made.wall, load.on(made.wall), made.cavities, made.axes, made.segments, made.notes)
 
 
-def make_wall(plan: WallPlan, viscosity: float = 0.0) -> Made:
+def make_wall(plan: WallPlan, viscosity: float = 0.0, *, degree: int = 5) -> Made:
     """A wall as planned, with a `viscosity` [kPa·ms].
 
-    Raises `ValueError` for files and surfaces that do not fit, and for a wall that is not held.
+    `degree` is that of the quadrature in the cells of a mesh from a file. Raises `ValueError` for
+    files and surfaces that do not fit, and for a wall that is not held.
     """
-    elements, frames, axes, number, notes = _from_file(plan) if plan.anatomy else _made(plan)
+    elements, frames, axes, number, notes = (
+        _from_file(plan, degree) if plan.anatomy else _made(plan)
+    )
     own = {k: v for k, v in plan.parameters.items() if k not in ("bulk", "local")}
     law = {"local": LOCAL} | {k: v for k, v in plan.parameters.items() if k not in own}
     there = {SURFACES[name]: name for name in CAVITIES if SURFACES[name] in elements.facet_tags}
@@ -95,21 +99,12 @@ def _made(plan: WallPlan) -> tuple[Any, ...]:
         elements = shape.tetrahedra(table.spacing, layers=table.layers)
     else:
         elements = shape.hexahedra(table.square, table.rings, table.layers, apex=table.apex)
-    number = None
-    if plan.septum is not None:
-        corners = 4 if table.spacing is not None else 8
-        mesh = Mesh(
-            elements.points,
-            np.asarray(elements.cells)[:, :corners],
-            facets=elements.facets[:, : 3 if corners == 4 else 4],
-            facet_tags=elements.facet_tags,
-        )
-        number = segments(mesh, plan.septum)
+    number = None if plan.septum is None else segments(corners_of(elements), plan.septum)
     frames = shape.frames(elements, *table.helix)
     return elements, frames, shape.frames(elements, 0.0, 0.0), number, []
 
 
-def _from_file(plan: WallPlan) -> tuple[Any, ...]:
+def _from_file(plan: WallPlan, degree: int) -> tuple[Any, ...]:
     table = plan.anatomy
     assert table is not None
     read = read_mesh(plan.folder / table.mesh, table.unit).mesh
@@ -121,12 +116,18 @@ def _from_file(plan: WallPlan) -> tuple[Any, ...]:
             "on an inverted cell no stress can be computed"
         )
     anatomy = load_anatomy(table, plan.folder)
-    mesh, elements = anatomy.mesh, Quadratic(anatomy.mesh)
+    mesh, elements = anatomy.mesh, Quadratic(anatomy.mesh, degree=degree)
     notes = list(anatomy.notes)
     frames: Any
     if table.fibres == "rule" or read.frames is None:
         rule = FibreRule(helix_endo=table.helix[0], helix_epi=table.helix[1])
-        frames = at_points(elements, rule.frames(mesh, at="nodes"))
+        # A right ventricle's wall may be one cell thick.
+        thin = len(mesh.nodes(Surface.RV_ENDO)) > 0
+        frames = (
+            rule_axes(rule, mesh, elements)
+            if thin
+            else at_points(elements, rule.frames(mesh, at="nodes"))
+        )
     else:
         assert mesh.frames is not None
         frames = np.asarray(mesh.frames)
@@ -143,3 +144,27 @@ def _from_file(plan: WallPlan) -> tuple[Any, ...]:
     if plan.septum is not None or len(mesh.nodes(Surface.RV_ENDO)):
         number = segments(mesh, plan.septum)
     return elements, frames, axes, number, notes
+
+
+def rule_axes(rule: FibreRule, mesh: Mesh, elements: Quadratic) -> Float[np.ndarray, "cell q 3 3"]:
+    """By rule, in the part of each cell, of eight, that is nearest to a point of quadrature.
+
+    Where a wall is one cell thick, fibres at its nodes are 120° apart, and the shorter way between
+    them, which interpolation would take, is not the rule's.
+    """
+    parts, _ = divided(mesh)
+    centres = parts.centres().reshape(-1, 1, 8, 3)
+    places = np.asarray(elements.at_quadrature(elements.points))[:, :, None]
+    nearest = np.linalg.norm(places - centres, axis=3).argmin(axis=2)
+    frames = np.asarray(rule.frames(parts)).reshape(-1, 8, 3, 3)
+    return frames[np.arange(len(nearest))[:, None], nearest]
+
+
+def corners_of(elements: Quadratic) -> Mesh:
+    """The mesh of the corners of elements, with their tagged facets."""
+    cells = np.asarray(elements.cells)
+    corners, sides = (4, 3) if cells.shape[1] == 10 else (8, 4)
+    facets = elements.facets[:, :sides]
+    count = int(max(cells[:, :corners].max(), facets.max(initial=0))) + 1
+    points = np.asarray(elements.points)[:count]
+    return Mesh(points, cells[:, :corners], facets=facets, facet_tags=elements.facet_tags)

@@ -6,11 +6,11 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from training._toml import Strict, read_text
 from twinjax import geometry
@@ -27,7 +27,8 @@ class AnatomyTable(Strict):
     """The table `[anatomy]` of a case.
 
     `mesh` is a file of volumes in `unit`; `regions` keeps cells with these tags only. `surfaces`
-    gives the facet tag (or tags) of base, epi, lv_endo and rv_endo, which are otherwise found.
+    gives the facet tag (or tags) of base, epi, lv_endo and rv_endo, which are otherwise found. A
+    mesh with shorter edges is coarsened to edges of about `spacing` [mm].
     Fibres are those of the file where it has any, else by rule with the angles `helix` [deg] of
     endocardium and epicardium. `electrodes` is a file (JSON or CSV, in mm) of nine positions.
     """
@@ -36,6 +37,7 @@ class AnatomyTable(Strict):
     unit: Literal["µm", "um", "mm", "cm", "m"] | None = None
     regions: list[int] | None = None
     surfaces: dict[str, int | list[int]] | None = None
+    spacing: Annotated[FiniteFloat, Field(gt=0)] | None = None
     fibres: Literal["file", "rule"] | None = None
     helix: tuple[float, float] = Field(default=(40.0, -50.0))
     electrodes: str | None = None
@@ -75,6 +77,9 @@ def load_anatomy(table: AnatomyTable, folder: Path) -> Anatomy:
         raise ValueError(f"{name}: {report.problems[0]}")
     notes.extend(f"{name}: {doubt}" for doubt in report.doubts)
     mesh = _with_surfaces(mesh, table.surfaces, name, notes)
+    if table.spacing is not None:
+        mesh = geometry.coarsened(mesh, table.spacing)
+        notes.append(f"{name}, coarsened: {len(mesh.points):,} nodes")
     if mesh.frames is None and table.fibres == "file":
         raise ValueError(f"{name} has no fibres: leave out fibres = 'file', to have them by rule")
     if mesh.frames is None or table.fibres == "rule":

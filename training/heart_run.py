@@ -4,16 +4,26 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from training._heart_chunks import FINEST, Kept, Means, onward, resumed, save
 from training._heart_ecg import Excited, duration_of, excite, excited_of, front_mesh
-from training._mechanics_wall import Made, make_wall
+from training._heart_wall import (
+    at_rest,
+    chambers_of,
+    make_heart,
+    pressures_of,
+    sarcomeres,
+    told_pressures,
+    unloaded,
+)
+from training._mechanics_wall import Made, corners_of
 from training._parts import Parts
 from training.datasets import versions
-from training.heart_case import HeartCase
+from training.heart_case import LEFT, RIGHT, HeartCase
 from training.mechanics_run import DIRECTIONS
 from twinjax import RESULTS
 from twinjax.cells import DEFAULT, MODELS, beat_grid, pace
@@ -26,8 +36,10 @@ from twinjax.units import convert
 Progress = Callable[[str, int, int], None]
 _START = 800_000  # the part with what the cell gives
 _FRONT = 800_001  # the part with activation and ECG
+_REST = 800_002  # the part with the shape at rest
 MEANS = {"fibre_stretch": "1", "tension": "kPa"}
 _BASE = 0.95  # of the program and its compiled code [GB]
+_IMAGED = 0.7  # and of finding a shape at rest, with a front on the mesh of the file [GB]
 # name -> unit, in the order in which they are shown
 SCALARS = {
     "lv_end_diastolic_volume": "mL",
@@ -41,6 +53,15 @@ SCALARS = {
     "diastolic_blood_pressure": "mmHg",
     "lv_volume_gained": "mL",
 }
+RIGHT_SCALARS = {  # of a right ventricle that has a wall
+    "rv_end_diastolic_volume": "mL",
+    "rv_end_systolic_volume": "mL",
+    "rv_ejection_fraction": "%",
+    "rv_peak_pressure": "mmHg",
+    "rv_stroke_work": "J",
+}
+UNITS = SCALARS | RIGHT_SCALARS
+_SHORT = {LEFT: "lv", RIGHT: "rv"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +72,7 @@ class HeartRun:
     [`WAVEFORMS`][twinjax.observables.WAVEFORMS]; `means` (n) over the wall of `fibre_stretch` [1]
     and active `tension` [kPa]. Shapes of the wall, at `moments` (shape) [ms]: `points` (shape,
     node, 3) [mm] and `strain` (shape, direction, 17), Green's from rest, if there are segments.
-    `scalars` of the last whole beat, with the units of `SCALARS`; empty if there is none.
+    `scalars` of the last whole beat, with the units of `UNITS`; empty if there is none.
     `excited` has activation and ECG of a beat, unless the wall is activated at once. `failure` is
     the sentence on why it ended before its end, or nothing.
     """
@@ -77,18 +98,18 @@ class HeartRun:
     @property
     def mesh(self) -> Mesh:
         """The corners of the elements at rest."""
-        elements = self.made.wall.elements
-        cells = np.asarray(elements.cells)
-        corners = 4 if cells.shape[1] == 10 else 8
-        count = int(cells[:, :corners].max()) + 1
-        points = np.asarray(elements.points)[:count]
-        return Mesh(points, cells[:, :corners])
+        return corners_of(self.made.wall.elements)
+
+    @property
+    def chambers(self) -> tuple[str, ...]:
+        """Those that have walls."""
+        return chambers_of(self.made)
 
 
 def build_heart(case: HeartCase) -> Made:
-    """The wall of a case. Raises `ValueError` for a geometry that is none, or excited outside."""
+    """The wall of a case, as imaged. Raises `ValueError` for one that does not fit the case."""
     try:
-        made = make_wall(case.wall, case.viscosity)
+        made = make_heart(case)
         front_mesh(case)
         return made
     except ValueError as error:
@@ -99,7 +120,7 @@ def outlook(case: HeartCase, made: Made) -> str:
     """How large the run will be, in a line."""
     freedom = int(np.sum(~np.asarray(made.wall.fixed)))
     steps = case.table.heart.beats * case.steps
-    memory = _BASE + 1e-9 * _bytes(made.wall)
+    memory = _BASE + _IMAGED * case.imaged + 1e-9 * _bytes(made.wall)
     return f"{freedom:,} degrees of freedom, {steps} steps of {case.step:.3g} ms, {memory:.1f} GB"
 
 
@@ -134,6 +155,7 @@ def run_heart_case(
     try:
         cell = _cell(case, parts, told)
         excited = _excited(case, made, cell, parts, told)
+        made = _rest(case, made, parts, told)
         heart, kept = _heart(case, made, cell, excited), Kept()
         state, number = resumed(heart, parts, kept)
         if state is None:
@@ -212,15 +234,29 @@ def _excited(
     return found
 
 
+def _rest(case: HeartCase, made: Made, parts: Parts | None, told: Progress) -> Made:
+    """The wall at rest, which is found once."""
+    if not case.imaged:
+        return made
+    if parts is not None and parts.has(_REST):
+        return at_rest(made, parts.load(_REST))
+    told("shape at rest [%]", 0, 100)
+    found = unloaded(case, made, lambda share: told("shape at rest [%]", round(100 * share), 100))
+    if parts is not None:
+        parts.save(_REST, found)
+    return at_rest(made, found)
+
+
 def _heart(
     case: HeartCase, made: Made, cell: dict[str, np.ndarray], excited: Excited | None = None
 ) -> WholeHeart:
     return WholeHeart(
         wall=made.wall,
-        tension=case.tension,
+        tension=sarcomeres(case, made),
         calcium=CalciumTransient(cell["times"], cell["values"], case.period),
         activation=case.table.heart.activation if excited is None else excited.activation,
         circulation=case.circulation,
+        chambers=chambers_of(made),
     )
 
 
@@ -251,10 +287,10 @@ def _calcium(case: HeartCase, told: Progress) -> dict[str, np.ndarray]:
 
 def _filled(case: HeartCase, heart: WholeHeart) -> HeartState:
     try:
-        return heart.filled(case.start)
+        return heart.filled(pressures_of(case, heart.chambers))
     except RuntimeError:
         raise ValueError(
-            f"{case.name}: the wall does not bear the {case.start:g} mmHg of heart.start: lower "
+            f"{case.name}: the wall does not bear {told_pressures(case, heart.chambers)}: lower "
             "it, or take a stiffer energy"
         ) from None
 
@@ -296,7 +332,7 @@ def _assembled(
         np.array(kept.moments)[fresh],
         np.asarray(made.wall.elements.points)[None] + moved,
         strain,
-        scalars_of(waves, case.step, case.steps),
+        scalars_of(waves, case.step, case.steps, chambers_of(made)),
         kept.stats,
         failure,
         seconds,
@@ -309,30 +345,35 @@ def last_beat(count: int, steps: int) -> slice | None:
     return slice((whole - 1) * steps, whole * steps + 1) if whole else None
 
 
-def scalars_of(waves: dict[str, np.ndarray], step: float, steps: int) -> dict[str, float]:
+def scalars_of(
+    waves: dict[str, np.ndarray], step: float, steps: int, chambers: tuple[str, ...] = (LEFT,)
+) -> dict[str, float]:
     """Of the last whole beat: `waves` (n) from its start, `steps` of `step` [ms] a beat.
 
-    The loop is closed by a straight line where the volume at the beat's end, `lv_volume_gained`
-    more, is not that at its beginning.
+    Loops are closed by a straight line where the volume at the beat's end, of the left ventricle
+    `lv_volume_gained` more, is not that at its beginning.
     """
     last = last_beat(len(waves["left_ventricle.volume"]), steps)
     if last is None:
         return {}
-    pressure, volume = (waves[f"left_ventricle.{what}"][last] for what in ("pressure", "volume"))
+    found: dict[str, Any] = {}
+    for chamber in chambers:
+        short = _SHORT[chamber]
+        pressure, volume = (waves[f"{chamber}.{what}"][last] for what in ("pressure", "volume"))
+        around, across = np.append(volume, volume[0]), np.append(pressure, pressure[0])
+        work = -float(np.sum((across[1:] + across[:-1]) / 2 * np.diff(around)))
+        most, least = float(volume.max()), float(volume.min())
+        found |= {
+            f"{short}_end_diastolic_volume": most,
+            f"{short}_end_systolic_volume": least,
+            f"{short}_stroke_volume": most - least,
+            f"{short}_ejection_fraction": 100 * (most - least) / most,
+            f"{short}_peak_pressure": pressure.max(),
+            f"{short}_dpdt_max": np.gradient(pressure, float(convert(step, "ms", "s"))).max(),
+            f"{short}_stroke_work": convert(work, "mmHg·mL", "J"),
+            f"{short}_volume_gained": volume[-1] - volume[0],
+        }
     arterial = waves["systemic_arteries.pressure"][last]
-    around, across = np.append(volume, volume[0]), np.append(pressure, pressure[0])
-    work = -float(np.sum((across[1:] + across[:-1]) / 2 * np.diff(around)))
-    most, least = float(volume.max()), float(volume.min())
-    found = {
-        "lv_end_diastolic_volume": most,
-        "lv_end_systolic_volume": least,
-        "lv_stroke_volume": most - least,
-        "lv_ejection_fraction": 100 * (most - least) / most,
-        "lv_peak_pressure": pressure.max(),
-        "lv_dpdt_max": np.gradient(pressure, float(convert(step, "ms", "s"))).max(),
-        "lv_stroke_work": convert(work, "mmHg·mL", "J"),
-        "systolic_blood_pressure": arterial.max(),
-        "diastolic_blood_pressure": arterial.min(),
-        "lv_volume_gained": volume[-1] - volume[0],
-    }
-    return {name: float(found[name]) for name in SCALARS}
+    found["systolic_blood_pressure"] = arterial.max()
+    found["diastolic_blood_pressure"] = arterial.min()
+    return {name: float(found[name]) for name in UNITS if name in found}

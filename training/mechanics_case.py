@@ -190,9 +190,7 @@ def _kilopascal(name: str, given: Quantity) -> float:
 
 
 def _check(table: MechanicsCaseFile) -> None:
-    if (table.geometry is None) == (table.anatomy is None):
-        raise ValueError("give either [geometry], an ellipsoid, or [anatomy], a mesh from a file")
-    check_wall(table.mechanics.energy, table.geometry, table.fixed, table.springs)
+    check_wall(table.mechanics.energy, table.geometry, table.anatomy, table.fixed, table.springs)
     for cavity in table.load.pressure:
         if cavity not in CAVITIES:
             raise ValueError(unknown_name("cavity", cavity, CAVITIES))
@@ -203,9 +201,18 @@ def _check(table: MechanicsCaseFile) -> None:
 
 
 def check_wall(
-    energy: str, geometry: ShapeTable | None, fixed: list[str], springs: list[SpringTable]
+    energy: str,
+    geometry: ShapeTable | None,
+    anatomy: AnatomyTable | None,
+    fixed: list[str],
+    springs: list[SpringTable],
 ) -> None:
-    """Raises `ValueError` for unknown words, a wall that nothing holds, and angles of no fibre."""
+    """Raises `ValueError` for a wall of no shape or two, unknown words, and angles of no fibre.
+
+    And for a wall that nothing holds.
+    """
+    if (geometry is None) == (anatomy is None):
+        raise ValueError("give either [geometry], an ellipsoid, or [anatomy], a mesh from a file")
     if energy not in ENERGIES:
         raise ValueError(unknown_name("energy", energy, ENERGIES))
     for surface in (*fixed, *(spring.surface for spring in springs)):

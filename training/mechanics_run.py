@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from training._mechanics_wall import Built, build
+from training._mechanics_wall import Built, build, corners_of
 from training._parts import Parts
 from training.datasets import USE, versions
 from training.mechanics_case import MechanicsCase
@@ -49,13 +49,7 @@ class MechanicsRun:
     @property
     def mesh(self) -> Mesh:
         """The corners of the elements at rest."""
-        cells = np.asarray(self.rest.elements.cells)
-        corners = 4 if cells.shape[1] == 10 else 8
-        facets = self.rest.elements.facets[:, : 3 if corners == 4 else 4]
-        count = int(max(cells[:, :corners].max(), facets.max(initial=0))) + 1
-        tags = self.rest.elements.facet_tags
-        points = self.points[0, :count]
-        return Mesh(points, cells[:, :corners], facets=facets, facet_tags=tags)
+        return corners_of(self.rest.elements)
 
 
 def run_mechanics_case(

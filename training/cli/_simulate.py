@@ -181,7 +181,7 @@ def _heart(
     from training._heart_file import write_heart_run, write_heart_series
     from training._heart_film import draw_film
     from training.heart_case import load_heart_case
-    from training.heart_run import SCALARS, build_heart, outlook, run_heart_case
+    from training.heart_run import UNITS, build_heart, outlook, run_heart_case
 
     loaded = load_heart_case(case)
     _check_files(output, plot, vtu, (".pvd",), film)
@@ -199,7 +199,7 @@ def _heart(
     if run.failure is not None:
         reached = ", ".join(str(file) for file in files)
         raise ValueError(run.failure + (f"; what was reached is in {reached}" if reached else ""))
-    told = {f"{name} [{SCALARS[name]}]": value for name, value in run.scalars.items()}
+    told = {f"{name} [{UNITS[name]}]": value for name, value in run.scalars.items()}
     if run.excited is not None:
         told["qrs_duration [ms]"] = run.excited.qrs
         told["largest ECG deflection [mV]"] = float(abs(run.excited.leads).max())

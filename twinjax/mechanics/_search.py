@@ -110,7 +110,7 @@ class _Way(NamedTuple):
     damping: Array
     stale: Array  # the stiffness is of an earlier deformation
     taken: Any  # the corrections that were taken since it was made
-    count: Array  # of them
+    updates: Array  # how many
     fresh: Array  # a stiffness is wanted here
     ended: Array  # nothing is left to correct
     tries: Array  # since the share was last raised
@@ -185,7 +185,7 @@ def _begin(task: _Task, start: Any) -> _Way:
         damping=jnp.ones(()),
         stale=no,
         taken=jax.tree.map(lambda leaf: jnp.zeros((_TAKEN, *leaf.shape), leaf.dtype), start),
-        count=none,
+        updates=none,
         fresh=jnp.array(True),
         ended=no,
         tries=none,
@@ -227,7 +227,7 @@ def _judged(task: _Task, way: _Way, trial: Any, right: Any, displacement: Array)
     size = _size(task, after)
     made = way._replace(
         correction=after,
-        count=jnp.array(0),
+        updates=jnp.array(0),
         fresh=jnp.array(False),
         stale=jnp.array(False),
     )
@@ -257,7 +257,7 @@ def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Wa
     ended = tiny & sound & (left <= pressure + rounding)
     good = sound & (shorter | tiny) & jnp.isfinite(size)
     enough = good & (way.damping == 1) & ((length <= _REUSE * before) | tiny)
-    enough = enough & (way.count < _TAKEN)
+    enough = enough & (way.updates < _TAKEN)
     # Pressures that lag behind want a stiffness of their own.
     enough = enough & ~(way.stale & tiny & ~ended)
     wider, closer = jnp.minimum(2 * way.damping, 1), way.damping / 2
@@ -265,9 +265,9 @@ def _tested(task: _Task, way: _Way, trial: Any, after: Any, sound: Array) -> _Wa
         at=_where(good, _where(ended, _plus(trial, next_, 1.0), trial), way.at),
         correction=_where(enough, next_, way.correction),
         taken=jax.tree.map(
-            lambda known, one: known.at[way.count].set(one), way.taken, way.correction
+            lambda known, one: known.at[way.updates].set(one), way.taken, way.correction
         ),
-        count=way.count + (good & enough),
+        updates=way.updates + (good & enough),
         damping=jnp.where(good, wider, jnp.where(way.stale, 1.0, closer)),
         fresh=jnp.where(good, ~enough, way.stale),
         stale=way.stale | (good & enough),
@@ -289,10 +289,10 @@ def _brought_up(task: _Task, way: _Way, after: Any) -> tuple[Any, Any]:
     def advance(i: Array, after: Any) -> Any:
         old = jax.tree.map(lambda known: known[i], way.taken)
         new = jax.tree.map(lambda known: known[i + 1], way.taken)
-        new = _where(i + 1 < way.count, new, way.correction)
+        new = _where(i + 1 < way.updates, new, way.correction)
         return _plus(after, new, share(after, old))
 
-    after = jax.lax.fori_loop(0, way.count, advance, after)
+    after = jax.lax.fori_loop(0, way.updates, advance, after)
     # A step that was damped does not show what a whole one does.
     last = jnp.where(way.damping == 1, jnp.minimum(share(after, way.correction), 0.5), 0.0)
     return after, jax.tree.map(lambda leaf: leaf / (1 - last), after)
