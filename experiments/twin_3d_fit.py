@@ -8,7 +8,7 @@ subdivision matrix, which is not among the data; how far those points are is tol
 
 First the lumped heart is fitted; it gives the circulation. Then both ventricles in the loop, a
 coarse mesh of quadratic tetrahedra with the calcium of ToR-ORd paced at the person's rate, take a
-few beats of Gauss and Newton, in 13 coordinates of broad priors (assumed). Errors of 5 mL and
+few steps of Gauss and Newton, in 14 coordinates of broad priors (assumed). Errors of 5 mL and
 5 mmHg are assumed. The posterior is Laplace's, its samples go linearly to all 25 frames; the error
 of the measurement is added to the intervals, and no error of the model is. Frames 13 to 24 are
 not used: predictions of them go to `twin_3d_fit.csv` and `twin_3d_fit.png` in the folder that the

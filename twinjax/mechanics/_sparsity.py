@@ -89,10 +89,10 @@ class Sparsity:
     def solve(
         self,
         values: Float[Array, "block 3 3"],
-        right: Float[Array, "node 3"],
+        right: Float[Array, "*side node 3"],
         *,
         transpose: bool = False,
-    ) -> Float[Array, "node 3"]:
+    ) -> Float[Array, "*side node 3"]:
         """x of A x = right at the free components, and 0 at those held; NaN if A is singular."""
 
         shape = jax.ShapeDtypeStruct(right.shape, right.dtype)
