@@ -33,7 +33,7 @@ from ._ventricle import ACTIVATED, EXPONENTS, HELIX, STIFFNESS, circulation, hel
 FILE = "data/meshes/crtdemo_biv/crtdemo_mesh_oriented.vtk"
 CHAMBERS = ("left_ventricle", "right_ventricle")
 # Tension, of the experiments' left ventricle, and of the right one's free wall, of that: chosen.
-# With all of it these ventricles, of thick walls for their cavities, reach 125 and 38 mmHg.
+# With all of it first beats reach 112 to 125 and 38 mmHg; with these values none was run.
 TENSION, RIGHT = 0.8, 0.55
 
 
